@@ -1,0 +1,82 @@
+"""`tubepost domain` and `tubepost account`."""
+
+import getpass
+import sys
+from typing import Annotated
+
+import typer
+
+from ctl import output
+from ctl.client import Api
+from ctl.output import Data, Json
+from tubepost.errors import BadInput
+
+domains = typer.Typer(help="Domains whose mail is delivered here.", no_args_is_help=True)
+accounts = typer.Typer(help="Mailboxes.", no_args_is_help=True)
+
+FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read it from standard input.")]
+
+
+@domains.command("add")
+def add_domain(domain: str, data: Data = None) -> None:
+    """Add a domain."""
+    output.lines([f"added {Api(data).post('domains', json={'name': domain})['name']}"])
+
+
+@domains.command("remove")
+def remove_domain(domain: str, data: Data = None) -> None:
+    """Remove a domain that has no accounts."""
+    Api(data).delete("domains", domain)
+    output.lines([f"removed {domain}"])
+
+
+@domains.command("list")
+def list_domains(data: Data = None, json: Json = False) -> None:
+    """List the domains."""
+    found = Api(data).get("domains")
+    output.as_json(found) if json else output.lines(found)
+
+
+@accounts.command("add")
+def add_account(address: str, data: Data = None, password_stdin: FromStdin = False) -> None:
+    """Add a mailbox; asks for its password."""
+    api = Api(data)
+    new = {"address": address, "password": _password(password_stdin)}
+    output.lines([f"added {api.post('accounts', json=new)['address']}"])
+
+
+@accounts.command("passwd")
+def set_password(address: str, data: Data = None, password_stdin: FromStdin = False) -> None:
+    """Change a mailbox's password."""
+    api = Api(data)
+    api.put("accounts", address, "password", json={"password": _password(password_stdin)})
+    output.lines([f"changed the password of {address}"])
+
+
+@accounts.command("remove")
+def remove_account(address: str, data: Data = None) -> None:
+    """Remove a mailbox's account. Its mail stays on disk."""
+    Api(data).delete("accounts", address)
+    output.lines([f"removed {address}"])
+
+
+@accounts.command("list")
+def list_accounts(
+    domain: Annotated[str, typer.Argument(help="Only of this domain.")] = "",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """List the mailboxes."""
+    found = Api(data).get("accounts", domain=domain)
+    output.as_json(found) if json else output.lines(found)
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise BadInput("standard input is not a terminal: use --password-stdin")
+    first, second = getpass.getpass("Password: "), getpass.getpass("Again: ")
+    if first != second:
+        raise BadInput("the two passwords differ")
+    return first

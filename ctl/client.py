@@ -1,0 +1,77 @@
+"""The HTTP client of the command: finds the platform, asks /v1, turns problems into one line."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from tubepost.errors import BadInput, TubepostError
+
+DEFAULT_DATA = Path("data")
+
+
+class Refused(TubepostError):
+    """The platform said no, or does not answer. The text is for the person at the keyboard."""
+
+
+class Api:
+    """/v1 of the platform on a data folder, or of TUBEPOST_ADMIN with TUBEPOST_TOKEN."""
+
+    def __init__(self, data: Path | None) -> None:
+        self._base, self._token, self._where = _find(data)
+
+    def get(self, *path: str, **query: Any) -> Any:
+        return self._call("GET", path, params=query)
+
+    def post(self, *path: str, **more: Any) -> Any:
+        return self._call("POST", path, **more)
+
+    def put(self, *path: str, **more: Any) -> Any:
+        return self._call("PUT", path, **more)
+
+    def delete(self, *path: str) -> Any:
+        return self._call("DELETE", path)
+
+    def _call(self, method: str, path: tuple[str, ...], **more: Any) -> Any:
+        url = f"{self._base}/v1/" + "/".join(quote(part, safe="") for part in path)
+        try:
+            answer = httpx.request(
+                method, url, headers={"Authorization": f"Bearer {self._token}"}, timeout=30, **more
+            )
+        except httpx.HTTPError as error:
+            raise Refused(
+                f"{self._where} does not answer ({error}); is `tubepost up` running?"
+            ) from error
+        if answer.is_error:
+            raise Refused(_detail(answer))
+        return answer.json() if answer.content else None
+
+
+def _find(data: Path | None) -> tuple[str, str, str]:
+    """(base URL, token, how to call it in a message)."""
+    admin = os.environ.get("TUBEPOST_ADMIN", "")
+    if admin and data is None:
+        if not admin.startswith(("http://", "https://")):
+            raise BadInput("TUBEPOST_ADMIN is a URL such as http://127.0.0.1:8025")
+        return admin.rstrip("/"), os.environ.get("TUBEPOST_TOKEN", ""), admin
+    folder = data or DEFAULT_DATA
+    try:
+        address = (folder / "admin").read_text().strip()
+        token = (folder / "token").read_text().strip()
+    except FileNotFoundError:
+        raise BadInput(
+            f"no tubepost has run on {folder}: start one with `tubepost up --data {folder}`, "
+            "or set TUBEPOST_ADMIN and TUBEPOST_TOKEN"
+        ) from None
+    except OSError as error:
+        raise BadInput(f"cannot read {error.filename}: {error.strerror}") from error
+    return f"http://{address}", token, f"the tubepost on {folder} ({address})"
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"unexpected answer {answer.status_code} from {answer.url.host}"

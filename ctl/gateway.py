@@ -1,0 +1,108 @@
+"""One admin port in front of five processes: passes /v1 on to its owner, joins metrics and health."""
+
+from collections.abc import Callable, Mapping
+
+import httpx
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.parser import text_string_to_metric_families
+
+from ctl.services import SERVICES
+from tubepost.admin import problem
+
+HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
+
+
+def create_gateway(
+    addresses: Callable[[], Mapping[str, str]], client: httpx.AsyncClient
+) -> FastAPI:
+    """`addresses`: where each service's own admin port is now, by service."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    owner = {part: name for name, service in SERVICES.items() for part in service.owns}
+
+    @app.get("/healthz", response_class=PlainTextResponse)
+    async def healthz() -> str:
+        return "ok\n"
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        reasons = {}
+        for name in SERVICES:
+            answer = await _ask(client, addresses().get(name), "/readyz")
+            if answer is None:
+                reasons[name] = "does not answer"
+            elif answer.status_code != 200:
+                reasons.update(answer.json()["reasons"])
+        return JSONResponse(
+            {"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200
+        )
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        texts = {}
+        for name in SERVICES:
+            answer = await _ask(client, addresses().get(name), "/metrics")
+            if answer is not None:
+                texts[name] = answer.text
+        return Response(joined(texts), media_type=CONTENT_TYPE_LATEST)
+
+    @app.api_route("/v1/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
+    async def pass_on(path: str, request: Request) -> Response:
+        address = addresses().get(owner.get(path.partition("/")[0], ""))
+        if address is None:
+            return problem(404, f"there is no resource /v1/{path}")
+        return await _passed_on(client, f"http://{address}", request)
+
+    return app
+
+
+async def _ask(client: httpx.AsyncClient, address: str | None, path: str) -> httpx.Response | None:
+    if address is None:
+        return None
+    try:
+        return await client.get(f"http://{address}{path}")
+    except httpx.HTTPError:
+        return None  # the caller reports it as not answering
+
+
+async def _passed_on(client: httpx.AsyncClient, base: str, request: Request) -> Response:
+    headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
+    url = httpx.URL(base).copy_with(raw_path=_target(request))
+    try:
+        answer = await client.request(
+            request.method, url, headers=headers, content=await request.body()
+        )
+    except httpx.HTTPError as error:
+        return problem(503, f"the service does not answer: {error!r}")
+    kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
+    return Response(answer.content, status_code=answer.status_code, headers=kept)
+
+
+def _target(request: Request) -> bytes:
+    """Path and query as they came: an encoded @ or / must not be decoded on the way."""
+    raw: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return raw + (b"?" + query if query else b"")
+
+
+def joined(texts: Mapping[str, str]) -> str:
+    """The metrics of several services as one text: each sample gets a label `service`."""
+    families: dict[str, list[str]] = {}
+    for service, text in texts.items():
+        for family in text_string_to_metric_families(text):
+            kind = "untyped" if family.type == "unknown" else family.type
+            name = family.name + ("_total" if kind == "counter" else "")
+            lines = families.setdefault(
+                family.name,
+                [f"# HELP {name} {_escaped(family.documentation)}", f"# TYPE {name} {kind}"],
+            )
+            for sample in family.samples:
+                labels = {"service": service, **sample.labels}
+                inside = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels.items())
+                lines.append(f"{sample.name}{{{inside}}} {sample.value}")
+    return "\n".join(line for lines in families.values() for line in lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -1,0 +1,85 @@
+"""The command `tubepost`. Errors are one line on stderr: exit code 2 for wrong use, 1 for the rest."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from ctl import account_commands, control_commands, queue_commands, relay_commands
+from ctl.client import Refused
+from tubepost.errors import BadInput, TubepostError
+
+app = typer.Typer(
+    help="Tubepost: a mail platform of five services over NATS JetStream.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(account_commands.domains, name="domain")
+app.add_typer(account_commands.accounts, name="account")
+app.add_typer(control_commands.control, name="control")
+app.add_typer(relay_commands.relay, name="relay")
+app.command("qstat")(queue_commands.qstat)
+app.command("qread")(queue_commands.qread)
+app.command("send")(queue_commands.send)
+
+
+@app.command("up")
+def up_command(  # noqa: PLR0913 - its options
+    data: Annotated[Path, typer.Option(help="Folder of everything that lasts.")] = Path("data"),
+    smtp: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:2525",
+    submission: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:2587",
+    pop3: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:2110",
+    pop3s: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:2995",
+    admin: Annotated[str, typer.Option(metavar="HOST:PORT")] = "127.0.0.1:8025",
+    nats: Annotated[str | None, typer.Option(metavar="URL", help="Use this server.")] = None,
+    processes: Annotated[bool, typer.Option(help="One process for each service.")] = False,
+    shards: Annotated[int, typer.Option(min=1, max=64, help="Shards of the queue.")] = 2,
+    drain: Annotated[float, typer.Option(min=0, help="Seconds to end running work.")] = 30.0,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning, error.")] = "info",
+) -> None:
+    """Run the whole platform until Ctrl-C or SIGTERM."""
+    from ctl.up import Options, up  # here: the other commands need none of the services
+
+    sys.exit(
+        up(
+            Options(
+                data=data,
+                smtp=smtp,
+                submission=submission,
+                pop3=pop3,
+                pop3s=pop3s,
+                admin=admin,
+                nats=nats,
+                processes=processes,
+                shards=shards,
+                drain=drain,
+                log_level=log_level,
+            )
+        )
+    )
+
+
+def main() -> int:
+    """Runs the command; the exit code."""
+    try:
+        app(standalone_mode=False)
+    except TyperException as error:
+        return _say(error.format_message(), 2)
+    except BadInput as error:
+        return _say(str(error), 2)
+    except (Refused, TubepostError) as error:
+        return _say(str(error), 1)
+    except (OSError, BrokenPipeError) as error:
+        return _say(str(error), 1)
+    except (typer.Abort, KeyboardInterrupt):
+        return _say("stopped", 130)
+    return 0
+
+
+def _say(text: str, code: int) -> int:
+    line = " ".join(text.split())
+    sys.stderr.write(f"tubepost: {line}\n")
+    return code

@@ -1,0 +1,42 @@
+"""The five services as `tubepost up` sees them: their settings, their entry, what they own of /v1."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import services.local.app
+import services.local.settings
+import services.popauth.app
+import services.popauth.settings
+import services.remote.app
+import services.remote.settings
+import services.scheduler.app
+import services.scheduler.settings
+import services.smtpd.app
+import services.smtpd.settings
+from tubepost.runtime import Context
+from tubepost.settings import CommonSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`owns`: the first parts of its paths under /v1."""
+
+    settings: type[CommonSettings]
+    serve: Callable[[Any, Context], Awaitable[None]]
+    owns: tuple[str, ...] = ()
+
+
+SERVICES: Mapping[str, Service] = {
+    "scheduler": Service(
+        services.scheduler.settings.Settings, services.scheduler.app.serve, ("queue",)
+    ),
+    "popauth": Service(
+        services.popauth.settings.Settings,
+        services.popauth.app.serve,
+        ("domains", "accounts", "relay", "control"),
+    ),
+    "local": Service(services.local.settings.Settings, services.local.app.serve),
+    "remote": Service(services.remote.settings.Settings, services.remote.app.serve),
+    "smtpd": Service(services.smtpd.settings.Settings, services.smtpd.app.serve, ("messages",)),
+}

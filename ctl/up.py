@@ -1,0 +1,261 @@
+"""`tubepost up`: the whole platform with one command, in one process or in one per service.
+
+On its own nats-server (a child) or on one that is given. It prints one line on stdout, when all is
+ready. SIGTERM or Ctrl-C drains; a kill at any moment loses nothing, the next start goes on.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import uvloop
+
+from ctl import certificate, embedded
+from ctl.children import Child
+from ctl.gateway import create_gateway
+from ctl.services import SERVICES
+from tubepost import maillog
+from tubepost.admin import Health, create_app
+from tubepost.errors import BadInput
+from tubepost.runtime import Context, admin_server, background, stop_on_signals, until_drained
+
+WAIT_FOR_LOCK = 15.0
+"""Seconds for the processes of a killed run to be gone."""
+
+NATS_STOP = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Of `tubepost up`. Addresses are HOST:PORT; port 0 takes a free one."""
+
+    data: Path
+    smtp: str
+    submission: str
+    pop3: str
+    pop3s: str
+    admin: str
+    nats: str | None
+    processes: bool
+    shards: int
+    drain: float
+    log_level: str
+
+
+def up(options: Options) -> int:
+    """Runs until SIGTERM or SIGINT; the exit code."""
+    os.umask(0o077)
+    maillog.configure(options.log_level)
+    options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        locked(options.data) as lock,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        return runner.run(_up(options, lock))
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Holds the folder's lock; children inherit it, so it is free when the last one is gone."""
+    with (folder / "lock").open("w") as file:
+        give_up = time.monotonic() + WAIT_FOR_LOCK
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    raise BadInput(
+                        f"another tubepost runs on {folder}; stop it, or give another --data"
+                    ) from None
+                time.sleep(0.1)  # the lock tells nobody when it is free but those who wait in line
+        yield file.fileno()
+
+
+async def _up(options: Options, lock: int) -> int:
+    stopping = asyncio.Event()
+    stop_on_signals(stopping)
+    token = _token(options.data)
+    (options.data / "mail").mkdir(mode=0o700, exist_ok=True)
+    async with _bus(options, lock) as bus:
+        values = _values(options, bus)
+        run = _run_processes if options.processes else _run_here
+        await run(options, values, token, stopping, lock)
+    maillog.service_stopped("tubepost")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Bus:
+    url: str
+    passwords: Mapping[str, str]
+    durability: str
+
+
+@contextlib.asynccontextmanager
+async def _bus(options: Options, lock: int) -> AsyncIterator[_Bus]:
+    """The bus: the given one, or an embedded server that runs as long as the body."""
+    if options.nats:
+        yield _Bus(options.nats, {}, "unverified")
+        return
+    server = embedded.prepare(options.data / "nats", options.shards)
+    child = Child("nats-server", server.command, lock=lock, speaks=False)
+    try:
+        async with background(child.run()):
+            yield _Bus(server.url, server.passwords, "fsync")
+    finally:
+        await child.stop(NATS_STOP)  # last, when nobody needs it
+
+
+def _values(options: Options, bus: _Bus) -> dict[str, dict[str, str]]:
+    """The settings of each service, as text: keyword arguments here, environment in a child."""
+    cert, key, made = certificate.ensure(options.data, socket.gethostname())
+    if made:
+        maillog.certificate_made(str(cert))
+    common = {
+        "nats_url": bus.url,
+        "shards": str(options.shards),
+        "log_level": options.log_level,
+        "drain": str(options.drain),
+        "token_file": str(options.data / "token"),
+    }
+    tls = {"tls_cert": str(cert), "tls_key": str(key)}
+    root = {"mail_root": str(options.data / "mail")}
+    own: dict[str, dict[str, str]] = {
+        "scheduler": {},
+        "popauth": {"pop3": options.pop3, "pop3s": options.pop3s, **tls, **root},
+        "local": root,
+        "remote": {},
+        "smtpd": {"smtp": options.smtp, "submission": options.submission, **tls},
+    }
+    return {service: {**common, **more, **_user(service, bus)} for service, more in own.items()}
+
+
+def _user(service: str, bus: _Bus) -> dict[str, str]:
+    if service not in bus.passwords:
+        return {}
+    return {"nats_user": service, "nats_password": bus.passwords[service]}
+
+
+async def _run_here(
+    options: Options,
+    values: Mapping[str, Mapping[str, str]],
+    token: str,
+    stopping: asyncio.Event,
+    _lock: int,
+) -> None:
+    """All five in this process; one HTTP app has the resources of all."""
+    health = Health()
+    app = create_app(health, token)
+    contexts = {name: Context(name, app, health, stopping) for name in SERVICES}
+    for name, context in contexts.items():
+        health.checks[name] = lambda c=context: "" if c.is_ready.is_set() else "starting"  # type: ignore[misc]
+    async with admin_server(app, options.admin) as admin:
+        work: Awaitable[list[None]] = asyncio.gather(
+            *(
+                SERVICES[name].serve(SERVICES[name].settings(**values[name]), context)  # type: ignore[arg-type]
+                for name, context in contexts.items()
+            )
+        )
+        async with _announcing(options, admin, contexts):
+            await until_drained(work, stopping, options.drain)
+
+
+@contextlib.asynccontextmanager
+async def _announcing(
+    options: Options, admin: str, contexts: Mapping[str, Context]
+) -> AsyncIterator[None]:
+    async def announce() -> None:
+        found: dict[str, str] = {}
+        for context in contexts.values():
+            await context.is_ready.wait()
+            found |= context.addresses
+        _print_ready(options, admin, found)
+
+    task = asyncio.create_task(announce())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _run_processes(
+    options: Options,
+    values: Mapping[str, Mapping[str, str]],
+    _token: str,
+    stopping: asyncio.Event,
+    lock: int,
+) -> None:
+    """A child for each service, and a gateway in front of their admin ports."""
+    children = {name: _service_child(name, values[name], lock) for name in SERVICES}
+
+    def addresses() -> dict[str, str]:
+        return {name: child.said["admin"] for name, child in children.items() if child.said}
+
+    async with (
+        httpx.AsyncClient(timeout=30) as client,
+        admin_server(create_gateway(addresses, client), options.admin) as admin,
+    ):
+        try:
+            async with background(*(child.run() for child in children.values())):
+                if await _all_ready(children, stopping):
+                    found = {k: v for child in children.values() for k, v in child.said.items()}
+                    _print_ready(options, admin, found)
+                    await stopping.wait()
+        finally:
+            await asyncio.gather(*(child.stop(options.drain + 5) for child in children.values()))
+
+
+async def _all_ready(children: Mapping[str, Child], stopping: asyncio.Event) -> bool:
+    """True once every child is ready, False where we are told to stop before."""
+
+    async def ready() -> None:
+        for child in children.values():
+            await child.ready.wait()
+
+    tasks = {asyncio.create_task(ready()), asyncio.create_task(stopping.wait())}
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    return not stopping.is_set()
+
+
+def _service_child(name: str, values: Mapping[str, str], lock: int) -> Child:
+    def environment() -> dict[str, str]:
+        # Started again, it listens where it did before.
+        now = {**values, "admin": "127.0.0.1:0", **{k: child.said[k] for k in child.said}}
+        return {f"TUBEPOST_{key.upper()}": value for key, value in now.items()}
+
+    command = [sys.executable, "-m", f"services.{name}"]
+    child = Child(name, command, lock=lock, environment=environment)
+    return child
+
+
+def _print_ready(options: Options, admin: str, found: Mapping[str, str]) -> None:
+    _write_secret(options.data / "admin", admin + "\n")
+    places = " ".join(f"{name}={found[name]}" for name in ("smtp", "submission", "pop3", "pop3s"))
+    durability = "unverified" if options.nats else "fsync"
+    sys.stdout.write(f"ready {places} admin={admin} durability={durability}\n")
+    sys.stdout.flush()
+
+
+def _token(data: Path) -> str:
+    """The admin token, made at the first start."""
+    file = data / "token"
+    if not file.exists():
+        _write_secret(file, secrets.token_urlsafe(24) + "\n")
+    return file.read_text().strip()
+
+
+def _write_secret(file: Path, text: str) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)

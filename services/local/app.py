@@ -1,0 +1,35 @@
+"""local's wiring: a worker with a courier that writes Maildirs."""
+
+import time
+
+from services.local.courier import LocalCourier, Writer
+from services.local.settings import Settings
+from tubepost import control_values, subjects
+from tubepost.control import Control
+from tubepost.delivery import Worker
+from tubepost.directory import Directory
+from tubepost.mailstore import MailStore
+from tubepost.runtime import Context, background
+
+
+async def serve(settings: Settings, context: Context) -> None:
+    """Delivers until `context.stopping` is set."""
+    context.health.checks["local: mail root"] = lambda: (
+        "" if settings.mail_root.is_dir() else f"{settings.mail_root} is not a folder"
+    )
+    async with context.bus(settings) as bus:
+        control, directory, writer = Control(bus, settings.hostname), Directory(bus), Writer()
+        async with background(control.run(), directory.run(), writer.run()):
+            await control.mirror.loaded.wait()
+            await directory.mirror.loaded.wait()
+            worker = Worker(
+                bus,
+                MailStore(bus, settings.shards),
+                subjects.LOCAL,
+                LocalCourier(directory, settings.mail_root, writer),
+                slots=settings.slots,
+                clock=time.time,
+                lifetime=lambda: control.get(control_values.QUEUELIFETIME),
+            )
+            context.ready()
+            await worker.run(context.stopping)

@@ -1,0 +1,100 @@
+"""Makes and removes domains and accounts. The only writer of the directory.
+
+Every change is one compare-and-set write: two operators at once cannot undo each other.
+"""
+
+import zlib
+
+from services.popauth.passwords import Passwords
+from tubepost import maillog, subjects
+from tubepost.address import Address, parse_address, parse_domain
+from tubepost.directory import Account, Directory, account_key, account_value, domain_key
+from tubepost.errors import BadInput, Conflict, Exists, NotFound
+from tubepost.keyed import Bucket, Value, quoted
+from tubepost.ports import Bus
+
+ACTOR = "admin"
+
+
+def home_of(address: Address) -> str:
+    """The account's folder below the mail root: domain, 256 folders, the name in file-safe form."""
+    name = quoted(address.local)
+    return f"{address.domain}/{zlib.crc32(name.encode()) & 0xFF:02x}/{name}"
+
+
+class Accounts:
+    """Raises BadInput (with NotFound and Exists) and Unavailable."""
+
+    def __init__(self, bus: Bus, directory: Directory, passwords: Passwords) -> None:
+        self._directory, self._passwords = directory, passwords
+        self._bucket = Bucket(bus, subjects.DIRECTORY)
+
+    async def add_domain(self, text: str) -> str:
+        domain = _mail_domain(text)
+        if domain in self._directory.domains:
+            raise Exists(f"{domain} is there already")
+        await self._write(domain_key(domain), {})
+        maillog.changed("domain added", domain, ACTOR)
+        return domain
+
+    async def remove_domain(self, text: str) -> None:
+        domain = self._known_domain(text)
+        left = sum(a.address.endswith("@" + domain) for a in self._directory.accounts())
+        if left:
+            raise Exists(f"{domain} has {left} accounts; remove them first")
+        await self._write(domain_key(domain), None)
+        maillog.changed("domain removed", domain, ACTOR)
+
+    async def add_account(self, text: str, password: str) -> str:
+        address = parse_address(text)
+        self._known_domain(address.domain)
+        if self._directory.account(address):
+            raise Exists(f"{address.key} is there already; use passwd to change its password")
+        account = Account(address.key, home_of(address), await self._passwords.make(password))
+        await self._write(account_key(address), account_value(account))
+        maillog.changed("account added", address.key, ACTOR)
+        return account.address
+
+    async def set_password(self, text: str, password: str) -> None:
+        address, account = self._known_account(text)
+        changed = Account(account.address, account.home, await self._passwords.make(password))
+        await self._write(account_key(address), account_value(changed))
+        maillog.changed("password changed", account.address, ACTOR)
+
+    async def remove_account(self, text: str) -> None:
+        """Its Maildir stays where it is: mail is never removed with an account."""
+        address, account = self._known_account(text)
+        await self._write(account_key(address), None)
+        maillog.changed("account removed", account.address, ACTOR)
+
+    def _known_domain(self, text: str) -> str:
+        domain = _mail_domain(text)
+        if domain not in self._directory.domains:
+            raise NotFound(
+                f"there is no domain {domain}; add it with: tubepost domain add {domain}"
+            )
+        return domain
+
+    def _known_account(self, text: str) -> tuple[Address, Account]:
+        address = parse_address(text)
+        account = self._directory.account(address)
+        if account is None:
+            raise NotFound(f"there is no account {address.key}; see: tubepost account list")
+        return address, account
+
+    async def _write(self, key: str, value: Value | None) -> None:
+        mirror = self._directory.mirror
+        try:
+            revision = await self._bucket.put(key, value, expect=mirror.revisions.get(key, 0))
+        except Conflict as error:
+            raise Conflict(
+                "somebody else changed it at the same time; look and try again"
+            ) from error
+        await mirror.seen(revision)
+
+
+def _mail_domain(text: str) -> str:
+    domain = parse_domain(text)
+    if domain.startswith("[") or "." not in domain:
+        raise BadInput(f"{domain} cannot be a mail domain here; give one like example.org")
+    return domain

@@ -1,0 +1,77 @@
+"""popauth's wiring: directory, logins, POP3 listeners, /v1."""
+
+import os
+import ssl
+import time
+
+from services.popauth.accounts import Accounts
+from services.popauth.api import router
+from services.popauth.connection import Pop3Server, Pop3Service
+from services.popauth.logins import Logins
+from services.popauth.passwords import Passwords
+from services.popauth.settings import Settings
+from tubepost import maillog, metrics, subjects
+from tubepost.control import Control
+from tubepost.directory import Directory
+from tubepost.nats_bus import NatsBus
+from tubepost.relay_list import RelayList
+from tubepost.runtime import Context, background, server_tls
+from tubepost.settings import parse_listen
+
+GRACE = 10.0
+"""Seconds POP3 commands that run at the end have to finish."""
+
+
+async def serve(settings: Settings, context: Context) -> None:
+    """Serves POP3 until `context.stopping` is set."""
+    async with context.bus(settings) as bus:
+        control, directory = Control(bus, settings.hostname), Directory(bus)
+        async with background(control.run(), directory.run()):
+            await control.mirror.loaded.wait()
+            await directory.mirror.loaded.wait()
+            passwords = Passwords(settings.hash_threads)
+            try:
+                await _run(settings, context, bus, control, directory, passwords)
+            finally:
+                passwords.close()
+
+
+async def _run(
+    settings: Settings,
+    context: Context,
+    bus: NatsBus,
+    control: Control,
+    directory: Directory,
+    passwords: Passwords,
+) -> None:
+    relay_list = RelayList(bus, time.time)
+    logins = Logins(
+        directory,
+        passwords,
+        relay_list,
+        control,
+        mail_root=settings.mail_root,
+        window=settings.relay_window,
+        instance=f"{settings.hostname}-{os.getpid()}",
+    )
+    await bus.answer(subjects.AUTH_CHECK, logins.check, group="popauth")
+    accounts = Accounts(bus, directory, passwords)
+    context.app.include_router(router(accounts, directory, relay_list, control))
+    service = Pop3Service(authority=logins, hostname=control.me, on_fault=maillog.bug)
+    server = Pop3Server(service, on_sessions=metrics.POP3_SESSIONS.set)
+    context.ready(**await _listen(settings, server))
+    await context.stopping.wait()
+    await server.close(GRACE)
+
+
+async def _listen(settings: Settings, server: Pop3Server) -> dict[str, str]:
+    """Where it listens: name -> HOST:PORT."""
+    tls = server_tls(settings.tls_cert, settings.tls_key)
+    wanted: dict[str, tuple[str, ssl.SSLContext | None]] = {"pop3": (settings.pop3, None)}
+    if settings.pop3s and tls:
+        wanted["pop3s"] = (settings.pop3s, tls)
+    found = {}
+    for name, (listen, context) in wanted.items():
+        host, port = await server.start(*parse_listen(listen), context)
+        found[name] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return found

@@ -1,0 +1,83 @@
+"""Checks logins for POP3 and for smtpd, and opens the relay for a client of POP3.
+
+The relay is open before the answer goes out: whoever reads +OK may send at once (RELAY-2).
+"""
+
+import json
+from pathlib import Path
+
+from services.popauth.connection import Accepted, LoginResult, Refused, TryLater
+from services.popauth.passwords import Passwords
+from tubepost import control_values, maillog
+from tubepost.address import AddressError, parse_address
+from tubepost.control import Control
+from tubepost.directory import Account, Directory
+from tubepost.errors import Unavailable
+from tubepost.relay_list import RelayList, may_be_listed
+
+
+class Logins:
+    """A pop3 Authority, and the answer to `auth.check`. `window`: seconds the relay stays open."""
+
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        directory: Directory,
+        passwords: Passwords,
+        relay_list: RelayList,
+        control: Control,
+        *,
+        mail_root: Path,
+        window: float,
+        instance: str,
+    ) -> None:
+        self._directory, self._passwords, self._control = directory, passwords, control
+        self._relay_list, self._window, self._instance = relay_list, window, instance
+        self._mail_root = mail_root
+
+    async def login(self, user: str, password: str, client_ip: str) -> LoginResult:
+        """See connection.Authority."""
+        try:
+            account = await self._proven(user, password)
+        except Unavailable:
+            maillog.login("pop3", user, client_ip, result="unavailable")
+            return TryLater()
+        if account is None:
+            maillog.login("pop3", user, client_ip, result="refused")
+            return Refused("wrong name or password")
+        await self._open_relay(account, client_ip)
+        maillog.login("pop3", account.address, client_ip, result="success")
+        return Accepted(account.address, self._mail_root / account.home)
+
+    async def check(self, _subject: str, data: bytes) -> bytes:
+        """Answers `auth.check`: {user, password} -> {result, account}."""
+        question = json.loads(data)
+        try:
+            account = await self._proven(question["user"], question["password"])
+        except Unavailable:
+            return json.dumps({"result": "unavailable"}).encode()
+        result = (
+            {"result": "accepted", "account": account.address} if account else {"result": "refused"}
+        )
+        return json.dumps(result).encode()
+
+    async def _proven(self, user: str, password: str) -> Account | None:
+        try:
+            account = await self._directory.confirmed_account(parse_address(user))
+        except AddressError:
+            account = None
+        stored = account.password if account else None
+        return account if await self._passwords.check(stored, password) else None
+
+    async def _open_relay(self, account: Account, ip: str) -> None:
+        """A failure here is logged, and the login still succeeds (RELAY-7)."""
+        if not may_be_listed(ip, self._control.get(control_values.RELAYNETWORKS)):
+            maillog.relay_opened(ip, account.address, result="not_listable")
+            return
+        try:
+            await self._relay_list.add(
+                ip, user=account.address, window=self._window, by=self._instance
+            )
+        except Unavailable:
+            maillog.relay_opened(ip, account.address, result="failed")
+        else:
+            maillog.relay_opened(ip, account.address, result="opened")

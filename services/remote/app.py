@@ -1,0 +1,43 @@
+"""remote's wiring: a worker with a courier that speaks SMTP."""
+
+import time
+
+from services.remote.attempt import RemoteCourier
+from services.remote.mx import DnsResolver
+from services.remote.settings import Settings
+from tubepost import control_values, subjects
+from tubepost.control import Control
+from tubepost.delivery import Worker
+from tubepost.mailstore import MailStore
+from tubepost.runtime import Context, background
+
+
+async def serve(settings: Settings, context: Context) -> None:
+    """Delivers until `context.stopping` is set."""
+    async with context.bus(settings) as bus:
+        control = Control(bus, settings.hostname)
+        async with background(control.run()):
+            await control.mirror.loaded.wait()
+            worker = Worker(
+                bus,
+                MailStore(bus, settings.shards),
+                subjects.REMOTE,
+                _courier(settings, control),
+                slots=settings.slots,
+                clock=time.time,
+                lifetime=lambda: control.get(control_values.QUEUELIFETIME),
+            )
+            context.ready()
+            await worker.run(context.stopping)
+
+
+def _courier(settings: Settings, control: Control) -> RemoteCourier:
+    servers = [s.strip() for s in settings.nameservers.split(",") if s.strip()]
+    return RemoteCourier(
+        resolver=DnsResolver(servers, port=settings.nameserver_port, seconds=settings.dns_seconds),
+        routes=lambda: control.get(control_values.SMTPROUTES),
+        helo=lambda: control.helohost,
+        connect_seconds=lambda: control.get(control_values.TIMEOUTCONNECT),
+        reply_seconds=lambda: control.get(control_values.TIMEOUTREMOTE),
+        source=settings.source_address,
+    )

@@ -1,0 +1,105 @@
+"""SMTP replies: reading them from octets, and what they mean for a recipient. Pure; no I/O.
+
+Nothing here knows which command a reply answers: that is smtp_client's.
+"""
+
+import re
+from dataclasses import dataclass
+
+from tubepost.outcome import Deferred, Failed, one_line, status_of
+
+MAX_LINE = 4096
+"""Octets of one reply line. RFC 5321 4.5.3.1.5 allows 512; peers that write more are read too."""
+
+MAX_LINES = 200
+"""Lines of one reply."""
+
+_LINE = re.compile(rb"([1-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+
+CLOSING = 421
+"""RFC 5321 3.8: the peer is about to close, whatever it was asked."""
+
+GO_ON = 354
+"""RFC 5321 4.2.2: the reply to DATA and to nothing else."""
+
+
+class ReplyError(Exception):
+    """What the peer wrote is not a reply. The text says why. Stays inside the SMTP machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`lines`: the text of each line, without the code and the line end."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.code // 100 == 2
+
+    @property
+    def said(self) -> str:
+        """The reply as the log shows it: its lines with their codes, `/` between them."""
+        last = len(self.lines) - 1
+        marked = (
+            f"{self.code}{'-' if n < last else ' '}{line}" for n, line in enumerate(self.lines)
+        )
+        return one_line("\n".join(line.rstrip() for line in marked))
+
+
+class ReplyReader:
+    """Octets in, replies out. Holds at most one reply's worth of what has not been read."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._code = 0
+        self._lines: list[str] = []
+
+    @property
+    def pending(self) -> bool:
+        """Whether octets are here that belong to no complete reply."""
+        return bool(self._buffer or self._lines)
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next_reply(self) -> Reply | None:
+        """The next complete reply, None when more octets are needed. Raises ReplyError."""
+        while (end := self._buffer.find(b"\n", 0, MAX_LINE)) >= 0:
+            line = bytes(self._buffer[:end]).removesuffix(b"\r")
+            del self._buffer[: end + 1]
+            if self._take_line(line):
+                reply = Reply(self._code, tuple(self._lines))
+                self._lines = []
+                return reply
+        if len(self._buffer) >= MAX_LINE:
+            raise ReplyError(f"a line has more than {MAX_LINE} octets")
+        return None
+
+    def _take_line(self, line: bytes) -> bool:
+        """Adds a line to the reply; whether it is the last one (RFC 5321 4.2.1)."""
+        found = _LINE.fullmatch(line)
+        if found is None:
+            raise ReplyError(f"it wrote {one_line(line.decode('latin-1'), 60)!r}")
+        code = int(found[1])
+        if self._lines and code != self._code:
+            raise ReplyError(f"one reply has the codes {self._code} and {code}")
+        if len(self._lines) == MAX_LINES:
+            raise ReplyError(f"a reply has more than {MAX_LINES} lines")
+        self._code = code
+        self._lines.append((found[3] or b"").decode("latin-1"))
+        return found[2] != b"-"
+
+
+def judged(reply: Reply, peer: str, what: str, *, ending: str = "") -> Deferred | Failed:
+    """The outcome of a reply that is not the wished-for one: 5xx is Failed, all else Deferred.
+
+    `what`: qmail's sentence without its full stop; `ending`: a sentence after the peer's words.
+    """
+    said = reply.said
+    text = f"{what}./Remote host said: {said}" + (f"/{ending}" if ending else "")
+    if reply.code // 100 == 5:
+        return Failed(text=text, status=status_of(said, reply.code), peer=peer, reply=said)
+    status = status_of(said, reply.code) if reply.code // 100 == 4 else "4.5.0"
+    return Deferred(text=text, status=status, peer=peer, reply=said)

@@ -1,0 +1,152 @@
+"""scheduler's wiring: makes the streams, leases shards, runs an owner for each."""
+
+import asyncio
+import os
+import time
+
+from services.scheduler.api import Views, router
+from services.scheduler.lease import Lease
+from services.scheduler.owner import Owner
+from services.scheduler.settings import Settings
+from services.scheduler.settle import Settler
+from services.scheduler.shard import Limits
+from tubepost import control_values, maillog, metrics, subjects
+from tubepost.control import Control
+from tubepost.directory import Directory
+from tubepost.errors import Unavailable
+from tubepost.mailstore import MailStore
+from tubepost.nats_bus import NatsBus
+from tubepost.provision import Plan, provision
+from tubepost.record import State
+from tubepost.runtime import Context, background
+
+PAUSE = 0.5
+
+
+class Scheduler:
+    """The shards this process owns."""
+
+    def __init__(self, bus: NatsBus, settings: Settings) -> None:
+        self._bus, self._settings = bus, settings
+        self.control, self.directory = Control(bus, settings.hostname), Directory(bus)
+        self._store = MailStore(bus, settings.shards)
+        self._holder = f"{settings.hostname}-{os.getpid()}"
+        self._plan = Plan(settings.shards, settings.replicas, settings.relay_window)
+        self._streams_wanted = asyncio.Event()
+        self.streams_made = asyncio.Event()
+        self.owners: dict[int, Owner] = {}
+
+    async def keep_streams(self) -> None:
+        """Makes the streams, and again whenever they seem to be missing. For ever."""
+        while True:
+            self._streams_wanted.clear()
+            try:
+                dispatch_is_new = await provision(self._bus.client, self._plan)
+            except Unavailable as error:
+                maillog.bus_error(str(error))
+                await asyncio.sleep(PAUSE)
+                continue
+            self.streams_made.set()
+            if dispatch_is_new:
+                for owner in self.owners.values():
+                    await owner.jobs_lost()
+            await self._streams_wanted.wait()
+
+    def streams_wanted(self) -> None:
+        """A stream did not answer."""
+        self._streams_wanted.set()
+
+    async def own(self, shard: int) -> None:
+        """Leases a shard and owns it, again and again."""
+        while True:
+            lease = Lease(self._bus, shard, self._holder, self.streams_wanted)
+            await lease.acquire()
+            maillog.shard_owned(shard)
+            try:
+                why = await self._owned(shard, lease)
+            finally:
+                self.owners.pop(shard, None)
+                await lease.release()
+            maillog.shard_lost(shard, why)
+
+    async def _owned(self, shard: int, lease: Lease) -> str:
+        settler = Settler(
+            self._store, self._settings.shards, self.control, self.directory, time.time
+        )
+        owner = Owner(
+            self._bus,
+            shard,
+            settler,
+            clock=time.time,
+            limits=self._limits,
+            wanted=self.streams_wanted,
+        )
+        self.owners[shard] = owner
+        async with background(owner.run()):
+            return await lease.keep()
+
+    def _limits(self) -> Limits:
+        """This shard's part of the limits: they hold for all shards together."""
+        shards = self._settings.shards
+        names = {
+            subjects.LOCAL: control_values.CONCURRENCYLOCAL,
+            subjects.REMOTE: control_values.CONCURRENCYREMOTE,
+        }
+        channel = {name: -(-self.control.get(s) // shards) for name, s in names.items()}
+        return Limits(channel, self._settings.per_destination)
+
+    async def hear_hint(self, _subject: str, data: bytes) -> None:
+        """A worker says that a record is gone."""
+        key, seq = subjects.parse_hint(data)
+        owner = self.owners.get(key.shard)
+        if owner:
+            owner.gone(key, seq)
+        for each in self.owners.values():
+            each.unit_ended(key.mail_id)
+
+    def settings_changed(self) -> None:
+        for owner in self.owners.values():
+            owner.wake()
+
+    def measure(self) -> None:
+        """Sets the gauges of the queue; called when metrics are read."""
+        units = [held for owner in self.owners.values() for held in owner.shard.units.values()]
+        now = time.time()
+        for state in State:
+            count = sum(held.record.state is state for held in units)
+            metrics.QUEUE_DEPTH.labels(state).set(count)
+        oldest = min((held.record.created for held in units), default=now)
+        metrics.QUEUE_OLDEST.set(max(0.0, now - oldest))
+        for channel in subjects.CHANNELS:
+            used = sum(owner.shard.used(channel) for owner in self.owners.values())
+            metrics.SLOTS_USED.labels(channel).set(used)
+
+    def not_ready(self) -> str:
+        """Readiness: the streams are there. Without a shard it is a stand-by, and ready."""
+        return "" if self.streams_made.is_set() else "the streams are not made yet"
+
+
+async def serve(settings: Settings, context: Context) -> None:
+    """Schedules until `context.stopping` is set."""
+    async with context.bus(settings) as bus:
+        scheduler = Scheduler(bus, settings)
+        context.health.checks["scheduler: streams"] = scheduler.not_ready
+        async with background(scheduler.keep_streams()):
+            await scheduler.streams_made.wait()
+            async with background(scheduler.control.run(), scheduler.directory.run()):
+                await scheduler.control.mirror.loaded.wait()
+                await scheduler.directory.mirror.loaded.wait()
+                await _run(settings, context, bus, scheduler)
+
+
+async def _run(settings: Settings, context: Context, bus: NatsBus, scheduler: Scheduler) -> None:
+    views = Views(bus, settings.shards, scheduler.owners)
+    await bus.answer(subjects.DONE_HINT_ANY, scheduler.hear_hint)
+    await bus.answer(subjects.VIEW_ANY, views.answer)
+    context.app.include_router(router(views))
+    context.before_metrics.append(scheduler.measure)
+    scheduler.control.mirror.listeners.append(scheduler.settings_changed)
+    owners = [scheduler.own(shard) for shard in range(settings.shards)]
+    async with background(*owners):
+        context.ready()
+        await context.stopping.wait()

@@ -1,0 +1,180 @@
+"""The owner of one shard: follows its records, hands out what is due, settles what is for it.
+
+All decisions are Shard's and lifecycle's; here is the I/O around them. It ends when cancelled.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+from services.scheduler.settle import Settler
+from services.scheduler.shard import Limits, Shard
+from tubepost import maillog, subjects
+from tubepost.errors import Conflict, StoreFull, Unavailable
+from tubepost.mailstore import held
+from tubepost.ports import Bus, CaughtUp, Clock, Stored
+from tubepost.record import Held, State, UnreadableRecord
+from tubepost.subjects import Key
+
+ASK_WORKERS = 1.0
+"""Seconds workers have to say what they hold, before a new owner hands anything out."""
+
+CHECK_OUT = 60.0
+"""Seconds between two checks for jobs that were lost; a live one answers with a conflict."""
+
+LOST_AFTER = 90.0
+"""Seconds a job is out before it is checked."""
+
+AGAIN = 0.5
+"""Seconds until a job that could not be stored is tried again."""
+
+
+class Owner:
+    """Owns shard `number` while `run` runs. `wanted`: called when DISPATCH seems to be missing."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        number: int,
+        settler: Settler,
+        *,
+        clock: Clock,
+        limits: Callable[[], Limits],
+        wanted: Callable[[], None],
+    ) -> None:
+        self._bus, self._number, self._settler = bus, number, settler
+        self._clock, self._limits, self._wanted = clock, limits, wanted
+        self.shard = Shard()
+        self._loaded = asyncio.Event()
+        self._news = asyncio.Event()
+        self._to_settle: asyncio.Queue[Key] = asyncio.Queue()
+
+    @property
+    def loaded(self) -> bool:
+        return self._loaded.is_set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._dispatch())
+            group.create_task(self._check_lost())
+            for _ in range(8):
+                group.create_task(self._settle())
+
+    # --- what others tell
+
+    def gone(self, key: Key, seq: int) -> None:
+        """A hint: that version of a record is no longer there."""
+        record = self.shard.gone(key, seq)
+        if record:
+            maillog.ended(key, record.channel, self._clock() - record.created)
+            self._news.set()
+
+    def unit_ended(self, mail_id: str) -> None:
+        """A unit of some shard ended: the group it belongs to may be complete."""
+        for held_ in self._groups(mail_id):
+            self._to_settle.put_nowait(held_.key)
+
+    def _groups(self, mail_id: str) -> list[Held]:
+        key = Key(self._number, mail_id, subjects.SPLIT_UNIT)
+        found = self.shard.units.get(key)
+        return [found] if found and found.record.state is State.GROUP else []
+
+    def wake(self) -> None:
+        """A limit changed."""
+        self._news.set()
+
+    async def jobs_lost(self) -> None:
+        """DISPATCH was made anew, empty: everything that is out and held by no worker goes again."""
+        holding = await self._held_by_workers()
+        for key in [k for k in self.shard.out if k not in holding]:
+            self.shard.put_back(key, self._clock())
+        self._news.set()
+
+    # --- following the records
+
+    async def _follow(self) -> None:
+        stream, every = subjects.queue_stream(self._number), subjects.queue_subjects(self._number)
+        async for item in self._bus.follow(stream, every, headers_only=True):
+            if isinstance(item, CaughtUp):
+                self._loaded.set()
+            else:
+                self._see(item)
+
+    def _see(self, item: Stored) -> None:
+        try:
+            record = held(item)
+        except UnreadableRecord as error:
+            maillog.unreadable(subjects.key_of(item.subject), str(error))
+            return
+        if self.shard.put(record):
+            self._to_settle.put_nowait(record.key)
+        self._news.set()
+
+    # --- handing out
+
+    async def _dispatch(self) -> None:
+        await self._loaded.wait()
+        self.shard.held_by_worker(await self._held_by_workers(), self._clock())
+        while True:
+            self._news.clear()
+            due = self.shard.due(self._clock(), self._limits())
+            if due:
+                await asyncio.gather(*(self._send(unit) for unit in due))
+            else:
+                await self._wait_for_news()
+
+    async def _wait_for_news(self) -> None:
+        at = self.shard.next_due()
+        patience = None if at is None else max(0.0, at - self._clock())
+        try:
+            async with asyncio.timeout(patience):
+                await self._news.wait()
+        except TimeoutError:
+            return  # something is due
+
+    async def _send(self, unit: Held) -> None:
+        """Stores a job. Refused as a conflict = one is out for this record already."""
+        job = unit.key.job(unit.record.channel)
+        try:
+            await self._bus.append(job, str(unit.seq).encode(), expect=0)
+        except Conflict:
+            return
+        except StoreFull:
+            self.shard.put_back(unit.key, self._clock() + AGAIN)
+        except Unavailable:
+            self.shard.put_back(unit.key, self._clock() + AGAIN)
+            self._wanted()
+
+    async def _held_by_workers(self) -> set[Key]:
+        while True:
+            try:
+                answers = await self._bus.ask_all(
+                    subjects.inflight(self._number), seconds=ASK_WORKERS
+                )
+            except Unavailable:
+                await asyncio.sleep(AGAIN)
+            else:
+                pairs = [pair for answer in answers for pair in json.loads(answer)]
+                return {Key(self._number, mail_id, unit) for mail_id, unit in pairs}
+
+    async def _check_lost(self) -> None:
+        """Sends the job again for what has been out for long: a live job refuses its double."""
+        while True:
+            await asyncio.sleep(CHECK_OUT)
+            for unit in self.shard.out_since(self._clock() - LOST_AFTER):
+                await self._send(unit)
+
+    # --- settling
+
+    async def _settle(self) -> None:
+        while True:
+            key = await self._to_settle.get()
+            try:
+                await self._settler.settle(key)
+            except Unavailable:
+                loop = asyncio.get_running_loop()
+                loop.call_later(AGAIN, self._to_settle.put_nowait, key)
+            except Exception:  # noqa: BLE001 - one bad record must not stop the shard
+                maillog.bug(f"settling {key}")

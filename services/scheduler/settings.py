@@ -1,0 +1,17 @@
+"""What scheduler reads from its environment."""
+
+from pydantic import Field
+
+from tubepost.settings import CommonSettings
+
+
+class Settings(CommonSettings):
+    """TUBEPOST_REPLICAS and so on."""
+
+    replicas: int = Field(1, ge=1, le=5, description="Copies of each stream: 1, or 3 in a cluster.")
+    relay_window: float = Field(
+        10_800, ge=60, description="Seconds an entry of the relay list lives at most."
+    )
+    per_destination: int = Field(
+        20, ge=1, description="Deliveries to one remote destination at once."
+    )

@@ -1,0 +1,104 @@
+"""What the owner does to records itself: split, bounce, remove bodies, end groups.
+
+Each step may be repeated after a crash: its writes are compare-and-set or have fixed ids.
+"""
+
+import json
+
+from services.scheduler import bounce
+from tubepost import lifecycle, maillog, subjects
+from tubepost.control import Control
+from tubepost.directory import Directory
+from tubepost.mailstore import MailStore, routes_in
+from tubepost.ports import Clock
+from tubepost.record import Envelope, Held, State
+from tubepost.routing import route
+from tubepost.subjects import Key
+
+
+class Settler:
+    """Reads every record from the leader before it acts on it."""
+
+    def __init__(
+        self,
+        store: MailStore,
+        shards: int,
+        control: Control,
+        directory: Directory,
+        clock: Clock,
+    ) -> None:
+        self._store, self._shards = store, shards
+        self._control, self._directory, self._clock = control, directory, clock
+
+    async def settle(self, key: Key) -> None:
+        """Does what the record's state asks for; nothing where it is gone. Raises Unavailable."""
+        held = await self._store.read(key)
+        if held is None:
+            return
+        match held.record.state:
+            case State.SPLIT:
+                await self._split(held)
+            case State.GROUP:
+                await self._end_group(held)
+            case State.BOUNCE:
+                await self._bounce(held)
+            case State.DONE:
+                await self._end(held)
+            case State.PENDING | State.PARKED:
+                return
+
+    async def _split(self, held: Held) -> None:
+        units = lifecycle.split(held.record, held.key.shard, routes_in(held.payload))
+        keys = [self._unit_key(held, n, u.channel, u.destination) for n, u in enumerate(units)]
+        for key, unit in zip(keys, units, strict=True):
+            await self._store.create_unit(key, unit)
+        await self._store.regroup(held, keys)
+
+    def _unit_key(self, held: Held, number: int, channel: str, destination: str) -> Key:
+        mail_id = held.key.mail_id
+        shard = subjects.shard_of(channel, destination, mail_id, self._shards)
+        return Key(shard, mail_id, str(number))
+
+    async def _end_group(self, held: Held) -> None:
+        """Removes the body once the leader says that no unit is left."""
+        for shard, unit in json.loads(held.payload):
+            if await self._store.exists(Key(shard, held.key.mail_id, unit)):
+                return
+        await self._end(held)
+
+    async def _end(self, held: Held) -> None:
+        await self._store.forget_body(held.key.mail_id)
+        await self._store.forget(held)
+
+    async def _bounce(self, held: Held) -> None:
+        """One bounce for all recipients that failed; then they count as bounced."""
+        record, mail_id = held.record, held.key.mail_id
+        to = bounce.addressed(record.sender, self._control.double_bounce_recipient)
+        if to is None:
+            maillog.bounced(mail_id, "", kind="triple", to="")
+        else:
+            new_id = bounce.bounce_id(mail_id, held.key.unit, record.attempts)
+            await self._send_bounce(held, to, new_id)
+            maillog.bounced(mail_id, new_id, kind=to.kind, to=to.to)
+        await self._store.settle(held, lifecycle.after_bounce)
+
+    async def _send_bounce(self, held: Held, to: bounce.Addressed, new_id: str) -> None:
+        record, now = held.record, self._clock()
+        body = bounce.build(
+            to=to.to,
+            bounce_from=self._control.bounce_sender,
+            me=self._control.me,
+            mail_id=held.key.mail_id,
+            failed=bounce.dead(record.recipients),
+            original=await self._store.body(held),
+            original_sender=record.sender,
+            arrived=record.created,
+            now=now,
+        )
+        await self._store.accept(
+            Envelope(to.sender, (to.to,)),
+            [route(to.to, self._directory.domains)],
+            body,
+            mail_id=new_id,
+            now=now,
+        )

@@ -1,0 +1,65 @@
+"""smtpd's wiring: builds the parts, listens, drains."""
+
+import asyncio
+import time
+
+from services.smtpd.api import router
+from services.smtpd.intake import Intake, watch_store
+from services.smtpd.listener import Listener
+from services.smtpd.session import sessions
+from services.smtpd.settings import Settings
+from tubepost.control import Control
+from tubepost.directory import Directory
+from tubepost.mailstore import MailStore
+from tubepost.nats_bus import NatsBus
+from tubepost.relay_list import RelayList
+from tubepost.runtime import Context, background, bound, server_tls
+from tubepost.settings import parse_listen
+
+GOODBYE = 10.0
+"""Seconds sessions that are in DATA have to end."""
+
+
+async def serve(settings: Settings, context: Context) -> None:
+    """Accepts mail until `context.stopping` is set."""
+    async with context.bus(settings) as bus:
+        control, directory = Control(bus, settings.hostname), Directory(bus)
+        intake = Intake(MailStore(bus, settings.shards), directory, control, time.time)
+        async with background(control.run(), directory.run(), watch_store(bus, intake)):
+            await control.mirror.loaded.wait()
+            await directory.mirror.loaded.wait()
+            context.app.include_router(router(intake, control))
+            listeners = _listeners(settings, bus, control, directory, intake)
+            await _listen(settings, context, listeners)
+
+
+def _listeners(
+    settings: Settings, bus: NatsBus, control: Control, directory: Directory, intake: Intake
+) -> dict[str, tuple[str, Listener]]:
+    """name -> (HOST:PORT, listener)."""
+    relay_list = RelayList(bus, time.time)
+    tls = server_tls(settings.tls_cert, settings.tls_key)
+
+    def listener(name: str, *, auth_required: bool) -> Listener:
+        return Listener(name, bus, control, directory, relay_list, intake, tls, auth_required)
+
+    found = {"smtp": (settings.smtp, listener("smtp", auth_required=False))}
+    if settings.submission:
+        found["submission"] = (settings.submission, listener("submission", auth_required=True))
+    return found
+
+
+async def _listen(
+    settings: Settings, context: Context, listeners: dict[str, tuple[str, Listener]]
+) -> None:
+    loop = asyncio.get_running_loop()
+    servers = {}
+    for name, (listen, listener) in listeners.items():
+        host, port = parse_listen(listen)
+        servers[name] = await loop.create_server(sessions(listener), host, port, backlog=512)
+    context.ready(**{name: bound(server.sockets[0]) for name, server in servers.items()})
+    await context.stopping.wait()
+    for server in servers.values():
+        server.close()
+    for _, listener in listeners.values():
+        await listener.drain(GOODBYE)

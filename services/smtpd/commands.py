@@ -1,0 +1,97 @@
+"""The arguments of MAIL and RCPT (RFC 5321 4.1.1.2 and 4.1.1.3). Pure.
+
+Strict about what an address is; lenient, as qmail is, about spaces after the colon, a missing pair
+of angle brackets and a source route, which is dropped (RFC 5321 C).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tubepost.address import parse_address
+from tubepost.errors import BadInput
+
+PARAMETERS = frozenset({"SIZE", "BODY"})
+"""Those of MAIL. RCPT has none yet."""
+
+
+class UnknownParameter(BadInput):
+    """555: a parameter that was not offered (RFC 5321 4.1.1.11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """An address as it goes on the wire ("" = null reverse-path) and ESMTP parameters."""
+
+    address: str
+    parameters: Mapping[str, str]
+
+
+def parse_mail(argument: str) -> Path:
+    """`FROM:<a@b> SIZE=1000`. Raises BadInput."""
+    path = _path(argument, "FROM:", null_allowed=True)
+    for name, value in path.parameters.items():
+        if name not in PARAMETERS:
+            raise UnknownParameter(f"{name} is not offered")
+        if name == "SIZE" and not value.isdecimal():
+            raise BadInput("SIZE is a number")
+        if name == "BODY" and value.upper() not in ("7BIT", "8BITMIME"):
+            raise BadInput("BODY is 7BIT or 8BITMIME")
+    return path
+
+
+def parse_rcpt(argument: str) -> Path:
+    """`TO:<a@b>`. Raises BadInput."""
+    path = _path(argument, "TO:", null_allowed=False)
+    for name in path.parameters:
+        raise UnknownParameter(f"{name} is not offered")
+    return path
+
+
+def _path(argument: str, keyword: str, *, null_allowed: bool) -> Path:
+    if argument[: len(keyword)].upper() != keyword:
+        raise BadInput(f"write {keyword}<address>")
+    text = argument[len(keyword) :].lstrip()
+    mailbox, rest = _bracketed(text) if text.startswith("<") else _bare(text)
+    if not mailbox and null_allowed and text.startswith("<"):
+        return Path("", _parameters(rest))
+    if mailbox.lower() == "postmaster":  # RFC 5321 4.1.1.3: the one name without a domain
+        raise BadInput("write postmaster@domain")
+    return Path(str(parse_address(mailbox)), _parameters(rest))
+
+
+def _bracketed(text: str) -> tuple[str, str]:
+    """`<mailbox> rest`; a `>` inside a quoted local part does not end it."""
+    quoted = False
+    position = 1
+    while position < len(text):
+        c = text[position]
+        if c == "\\" and quoted:
+            position += 1
+        elif c == '"':
+            quoted = not quoted
+        elif c == ">" and not quoted:
+            return _without_route(text[1:position]), text[position + 1 :]
+        position += 1
+    raise BadInput("the address has no closing >")
+
+
+def _bare(text: str) -> tuple[str, str]:
+    mailbox, _, rest = text.partition(" ")
+    return mailbox, rest
+
+
+def _without_route(mailbox: str) -> str:
+    """Drops `@relay,@relay:` in front of a mailbox."""
+    if mailbox.startswith("@"):
+        return mailbox.partition(":")[2]
+    return mailbox
+
+
+def _parameters(text: str) -> dict[str, str]:
+    found = {}
+    for word in text.split():
+        name, _, value = word.partition("=")
+        if not name.replace("-", "").isalnum():
+            raise BadInput(f"{word!r} is not a parameter")
+        found[name.upper()] = value
+    return found

@@ -1,0 +1,93 @@
+"""Puts a mail into the queue: routes it, gives it its id and its Received field.
+
+The same for SMTP and HTTP. It returns only after the store has the mail.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from tubepost import maillog
+from tubepost.control import Control
+from tubepost.directory import Directory
+from tubepost.errors import StoreFull, Unavailable
+from tubepost.mailstore import MailStore, new_mail_id
+from tubepost.nats_bus import NatsBus
+from tubepost.ports import Clock
+from tubepost.record import Envelope
+from tubepost.routing import route
+from tubepost.trace_headers import received
+
+HIGH_WATER = 0.9
+"""Share of the store above which no new mail is taken, so that finishing mail always has room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a mail comes from. `user`: who relays it, "" = nobody had to. `protocol`: RFC 3848."""
+
+    name: str
+    client: str
+    helo: str
+    user: str
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`now`: seconds since 1970, as in the reply `250 ok <now> qp <mail_id>`."""
+
+    mail_id: str
+    now: int
+
+
+class Intake:
+    """The way into the queue."""
+
+    def __init__(
+        self, store: MailStore, directory: Directory, control: Control, clock: Clock
+    ) -> None:
+        self._store, self._directory, self._control = store, directory, control
+        self._clock = clock
+        self.store_usage = 0.0
+
+    async def accept(self, envelope: Envelope, body: bytes, source: Source) -> Accepted:
+        """Durably takes a mail (CRLF line ends). Raises Unavailable and StoreFull: not taken."""
+        if self.store_usage > HIGH_WATER:
+            raise StoreFull("the store is above its high-water mark")
+        now = self._clock()
+        mail_id = new_mail_id(now)
+        trace = received(
+            client=source.client,
+            helo=source.helo,
+            user=source.user,
+            by=self._control.me,
+            protocol=source.protocol,
+            mail_id=mail_id,
+            now=now,
+        )
+        domains = self._directory.domains
+        routes = [route(address, domains) for address in envelope.recipients]
+        await self._store.accept(envelope, routes, trace + body, mail_id=mail_id, now=now)
+        maillog.accepted(
+            mail_id,
+            {
+                "sender": envelope.sender,
+                "recipients": envelope.recipients[:20],
+                "size": len(trace) + len(body),
+                "client": source.client,
+                "helo": source.helo,
+                "user": source.user,
+            },
+            source=source.name,
+        )
+        return Accepted(mail_id, int(now))
+
+
+async def watch_store(bus: NatsBus, intake: Intake, *, every: float = 5.0) -> None:
+    """Keeps `intake.store_usage` current. A store without a limit counts as empty."""
+    while True:
+        try:
+            intake.store_usage = await bus.store_usage() or 0.0
+        except Unavailable as error:
+            maillog.bus_error(str(error))
+        await asyncio.sleep(every)

@@ -1,0 +1,62 @@
+"""What the sessions of one listener share, and how they end together."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from ssl import SSLContext
+from typing import Protocol
+
+from services.smtpd.intake import Intake
+from tubepost import metrics
+from tubepost.control import Control
+from tubepost.directory import Directory
+from tubepost.nats_bus import NatsBus
+from tubepost.relay_list import RelayList
+
+
+class Leavable(Protocol):
+    """A session, as its listener sees it."""
+
+    def say_goodbye(self) -> None:
+        """Ends the session, now or, while a mail is being taken, after its reply."""
+
+
+@dataclass
+class Listener:
+    """What the sessions of one listener share. `auth_required`: submission (RFC 6409)."""
+
+    name: str
+    bus: NatsBus
+    control: Control
+    directory: Directory
+    relay_list: RelayList
+    intake: Intake
+    tls: SSLContext | None
+    auth_required: bool
+    sessions: set[Leavable] = field(default_factory=set)
+    draining: bool = False
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def drain(self, seconds: float) -> None:
+        """Lets mails being taken end, for so long; everybody else is told to come back."""
+        self.draining = True
+        self.emptied.clear()
+        for session in list(self.sessions):
+            session.say_goodbye()
+        if self.sessions:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.emptied.wait()
+
+    def joined(self, session: Leavable) -> None:
+        """A session has begun."""
+        self.sessions.add(session)
+        metrics.SMTP_SESSIONS.labels(self.name).inc()
+
+    def left(self, session: Leavable) -> None:
+        """A session is over."""
+        if session in self.sessions:
+            self.sessions.discard(session)
+            metrics.SMTP_SESSIONS.labels(self.name).dec()
+        if not self.sessions:
+            self.emptied.set()

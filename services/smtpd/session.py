@@ -1,0 +1,394 @@
+"""One SMTP session on aiosmtpd: its loop, STARTTLS and timers; our verbs, replies and DATA.
+
+Three things of aiosmtpd are replaced because they cost half of a session (docs/performance.md):
+its construction, which inspects every method for each connection, reading DATA line by line, and
+address parsing. What may be done is policy's to say.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aiosmtpd.smtp import SMTP
+
+from services.smtpd import authenticate, commands, policy
+from services.smtpd.data import DataReader
+from services.smtpd.intake import Source
+from services.smtpd.listener import Listener
+from services.smtpd.policy import Client, RcptFacts, Refusal
+from tubepost import control_values, maillog
+from tubepost.address import Address, parse_address, printable
+from tubepost.errors import BadInput, StoreFull, Unavailable
+from tubepost.record import Envelope
+from tubepost.relay_list import normal
+from tubepost.trace_headers import MAX_HOPS, hops
+
+READ_LIMIT = 64 * 1024
+MAX_AUTH_FAILURES = 3
+
+SHUTTING_DOWN = b"421 shutting down, try again (#4.3.2)\r\n"
+TIMED_OUT = b"451 timeout (#4.4.2)\r\n"
+
+
+def sessions(listener: Listener) -> Callable[[], "Session"]:
+    """Makes sessions. aiosmtpd sets a first one up; the others copy what it worked out."""
+    loop = asyncio.get_running_loop()
+    template = SMTP(object(), hostname="-", ident="ESMTP", tls_context=listener.tls, loop=loop)
+    shared = dict(template.__dict__)
+    return lambda: Session(listener, shared, loop)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """From MAIL on. `relay_user`: who opened the relay for one of the recipients."""
+
+    sender: str
+    recipients: list[str] = field(default_factory=list)
+    relay_user: str = ""
+
+
+class Session(SMTP):
+    """See the module."""
+
+    def __init__(  # SMTP.__init__ is what this replaces
+        self, listener: Listener, shared: dict[str, Any], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.__dict__.update(shared)
+        asyncio.StreamReaderProtocol.__init__(
+            self,
+            asyncio.StreamReader(limit=READ_LIMIT, loop=loop),
+            client_connected_cb=self._cb_client_connected,
+            loop=loop,
+        )
+        self._smtp_methods = {verb: method.__get__(self) for verb, method in VERBS.items()}
+        self._timeout_duration = listener.control.get(control_values.TIMEOUTSMTPD)
+        self.hostname = listener.control.greeting
+        self._listener = listener
+        self._client = Client("")
+        self._helo = ""
+        self._transaction: Transaction | None = None
+        self._auth_failures = 0
+        self._in_data = False
+
+    # --- life of the session
+
+    async def _handle_client(self) -> None:
+        listener = self._listener
+        ip = normal(self._writer.get_extra_info("peername")[0])
+        self._client = Client(ip, listener.control.get(control_values.TCPRULES).of(ip))
+        listener.joined(self)
+        refusal = policy.on_connect(self._client.rule)
+        if refusal:
+            await self._refuse(refusal)
+            self._writer.close()
+            return
+        await super()._handle_client()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._listener.left(self)
+        super().connection_lost(error)
+
+    def say_goodbye(self) -> None:
+        """Ends the session, now or, while a mail is being taken, after its reply."""
+        if not self._in_data:
+            self._writer.write(SHUTTING_DOWN)
+            self._writer.close()
+
+    def _timeout_cb(self) -> None:
+        self._writer.write(TIMED_OUT)
+        self._writer.close()
+
+    def _set_rset_state(self) -> None:
+        """Called by aiosmtpd where the protocol resets a session (RFC 3207 4.2, RFC 5321 4.1.4)."""
+        self._transaction = None
+
+    async def handle_exception(self, error: Exception) -> str:
+        """A bug of ours is temporary for the client and says nothing of its inside."""
+        maillog.bug(f"smtp session of {self._client.ip}")
+        return "451 internal error (#4.3.0)"
+
+    async def _refuse(self, refusal: Refusal, **facts: str) -> None:
+        maillog.refused(
+            refusal.verdict,
+            refusal.reply,
+            {"client": self._client.ip, "helo": self._helo, **facts},
+        )
+        await self.push(refusal.reply)
+
+    # --- verbs
+
+    async def smtp_HELO(self, hostname: str | None) -> None:
+        self._greet(hostname, extended=False)
+        await self.push(f"250 {self.hostname.split()[0]}")
+
+    async def smtp_EHLO(self, hostname: str | None) -> None:
+        self._greet(hostname, extended=True)
+        offers = ["PIPELINING", "8BITMIME"]
+        limit = self._size_limit
+        offers.append(f"SIZE {limit}" if limit else "SIZE")
+        if self.tls_context and not self._tls_protocol:
+            offers.append("STARTTLS")
+        if self._offers_auth:
+            offers.append("AUTH " + " ".join(authenticate.MECHANISMS))
+        lines = [self.hostname.split()[0], *offers]
+        reply = [f"250{'-' if n < len(lines) - 1 else ' '}{text}" for n, text in enumerate(lines)]
+        await self.push("\r\n".join(reply))
+
+    def _greet(self, hostname: str | None, *, extended: bool) -> None:
+        self._set_rset_state()
+        self._helo = printable(hostname or "", 255)
+        if self.session:
+            self.session.extended_smtp = extended
+
+    @property
+    def _extended(self) -> bool:
+        return bool(self.session and self.session.extended_smtp)
+
+    @property
+    def _offers_auth(self) -> bool:
+        return self._listener.auth_required and self._tls_protocol is not None
+
+    @property
+    def _size_limit(self) -> int:
+        of_rule = self._client.rule.variables.get("DATABYTES", "")
+        if of_rule.isdecimal():
+            return int(of_rule)
+        return self._listener.control.get(control_values.DATABYTES)
+
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        refusal = policy.on_mail(self._client, auth_required=self._listener.auth_required)
+        if refusal:
+            await self._refuse(refusal)
+            return
+        try:
+            path = commands.parse_mail(arg or "")
+        except BadInput as error:
+            await self.push(_syntax_reply(error))
+            return
+        refusal = policy.on_size(int(path.parameters.get("SIZE", 0)), self._size_limit)
+        if refusal:
+            await self._refuse(refusal, sender=path.address)
+            return
+        self._transaction = Transaction(path.address)
+        await self.push("250 ok")
+
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        transaction = self._transaction
+        if transaction is None:
+            await self.push("503 MAIL first (#5.5.1)")
+            return
+        try:
+            path = commands.parse_rcpt(arg or "")
+        except BadInput as error:
+            await self.push(_syntax_reply(error))
+            return
+        refusal = await self._judge(transaction, parse_address(path.address))
+        if refusal:
+            await self._refuse(refusal, sender=transaction.sender, recipient=path.address)
+            return
+        transaction.recipients.append(path.address)
+        await self.push("250 ok")
+
+    async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
+        try:
+            return policy.on_rcpt(await self._facts(transaction, recipient))
+        except Unavailable:
+            return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
+
+    async def _facts(self, transaction: Transaction, recipient: Address) -> RcptFacts:
+        """Gathers the facts; what would be refused is confirmed first. Raises Unavailable."""
+        control, directory = self._listener.control, self._listener.directory
+        facts = RcptFacts(
+            client=self._client,
+            sender=transaction.sender,
+            accepted_so_far=len(transaction.recipients),
+            max_recipients=control.get(control_values.MAXRCPT),
+            bad_senders=control.get(control_values.BADMAILFROM),
+            local=recipient.domain in directory.domains,
+            in_rcpthosts=policy.in_hosts(recipient.domain, control.get(control_values.RCPTHOSTS)),
+        )
+        if facts.needs_relay and await directory.confirmed_domain(recipient.domain):
+            facts = replace(facts, local=True)
+        if facts.local:
+            account = await directory.confirmed_account(recipient)
+            return replace(facts, mailbox_exists=account is not None)
+        if facts.needs_relay:
+            entry = await self._listener.relay_list.lookup(self._client.ip)
+            transaction.relay_user = entry.user if entry else ""
+            return replace(facts, relay_user=transaction.relay_user)
+        return facts
+
+    async def smtp_DATA(self, arg: str | None) -> None:
+        transaction = self._transaction
+        if transaction is None or not transaction.recipients:
+            await self.push("503 RCPT first (#5.5.1)")
+            return
+        await self.push("354 go ahead")
+        self._in_data = True
+        try:
+            data = await self._read_data()
+            if data.has_bare_line_ends:
+                await self._refuse(_BARE_LINE_END, sender=transaction.sender)
+                self._writer.close()
+                return
+            reply = await self._take(transaction, data)
+        finally:
+            self._in_data = False
+        self._set_rset_state()
+        await self.push(reply)
+        if self._listener.draining:
+            self.say_goodbye()
+
+    async def _read_data(self) -> DataReader:
+        data = DataReader(self._size_limit)
+        while True:
+            block = await self._reader.read(READ_LIMIT)
+            self._reset_timeout()
+            rest = data.feed(block)
+            if rest is not None:
+                self._unread(rest)
+                return data
+
+    def _unread(self, rest: bytes) -> None:
+        """Pipelined commands behind the mail go back in front of what has come since."""
+        buffer: bytearray = self._reader._buffer  # type: ignore[attr-defined]
+        buffer[:0] = rest
+
+    async def _take(self, transaction: Transaction, data: DataReader) -> str:
+        body = data.body()
+        refusal = _on_data(data, body)
+        if refusal:
+            facts = {"client": self._client.ip, "sender": transaction.sender}
+            maillog.refused(refusal.verdict, refusal.reply, facts)
+            return refusal.reply
+        envelope = Envelope(transaction.sender, tuple(transaction.recipients))
+        try:
+            done = await self._listener.intake.accept(envelope, body, self._source(transaction))
+        except StoreFull:
+            return "452 queue is full, try again later (#4.3.1)"
+        except Unavailable:
+            return "451 qqt failure (#4.3.0)"
+        return f"250 ok {done.now} qp {done.mail_id}"
+
+    def _source(self, transaction: Transaction) -> Source:
+        protocol = "SMTP"
+        if self._extended:
+            tls, auth = self._tls_protocol is not None, bool(self._client.user)
+            protocol = "ESMTP" + ("S" if tls else "") + ("A" if auth else "")
+        return Source(
+            name=self._listener.name,
+            client=self._client.ip,
+            helo=self._helo,
+            user=self._client.user or transaction.relay_user,
+            protocol=protocol,
+        )
+
+    async def smtp_RSET(self, arg: str | None) -> None:
+        self._set_rset_state()
+        await self.push("250 flushed")
+
+    async def smtp_NOOP(self, arg: str | None) -> None:
+        await self.push("250 ok")
+
+    async def smtp_HELP(self, arg: str | None) -> None:
+        await self.push("214 Tubepost: see RFC 5321")
+
+    async def smtp_VRFY(self, arg: str | None) -> None:
+        await self.push("252 send some mail, i'll try my best")
+
+    async def smtp_EXPN(self, arg: str | None) -> None:
+        await self.push("502 unimplemented (#5.5.1)")
+
+    async def smtp_QUIT(self, arg: str | None) -> None:
+        await self.push(f"221 {self.hostname.split()[0]}")
+        self._writer.close()
+
+    async def smtp_AUTH(self, arg: str | None) -> None:
+        words = (arg or "").split()
+        refusal = self._auth_refusal(words)
+        if refusal:
+            await self.push(refusal)
+            return
+        initial = words[1] if len(words) == 2 else None
+        try:
+            user, password = await authenticate.credentials(
+                words[0].upper(), initial, self._challenge
+            )
+            account = await authenticate.check(self._listener.bus, user, password, self._client.ip)
+        except BadInput as error:
+            await self.push(_auth_error_reply(error))
+        except Unavailable:
+            await self.push("454 oops, unable to check your password now (#4.3.0)")
+        else:
+            await self._auth_done(account)
+
+    def _auth_refusal(self, words: list[str]) -> str | None:
+        if not self._listener.auth_required:
+            return "503 auth not available (#5.3.3)"
+        if not self._tls_protocol:
+            return "538 auth not available without TLS (#5.3.3)"
+        if self._client.user:
+            return "503 you're already authenticated (#5.5.0)"
+        if self._transaction is not None:
+            return "503 no auth during mail transaction (#5.5.0)"
+        if len(words) not in (1, 2):
+            return "501 malformed auth input (#5.5.4)"
+        return None
+
+    async def _auth_done(self, account: str | None) -> None:
+        if account:
+            self._client = Client(self._client.ip, self._client.rule, account)
+            await self.push("235 ok, go ahead (#2.0.0)")
+            return
+        self._auth_failures += 1
+        await self.push("535 authentication failed (#5.7.8)")
+        if self._auth_failures >= MAX_AUTH_FAILURES:
+            self._writer.close()
+
+    async def _challenge(self, octets: bytes) -> str:
+        await self.push("334 " + b64encode(octets).decode())
+        line = await self._reader.readline()
+        return line.decode("ascii", "replace").strip()
+
+
+VERBS: dict[str, Any] = {
+    "AUTH": Session.smtp_AUTH,
+    "DATA": Session.smtp_DATA,
+    "EHLO": Session.smtp_EHLO,
+    "EXPN": Session.smtp_EXPN,
+    "HELO": Session.smtp_HELO,
+    "HELP": Session.smtp_HELP,
+    "MAIL": Session.smtp_MAIL,
+    "NOOP": Session.smtp_NOOP,
+    "QUIT": Session.smtp_QUIT,
+    "RCPT": Session.smtp_RCPT,
+    "RSET": Session.smtp_RSET,
+    "STARTTLS": SMTP.smtp_STARTTLS,
+    "VRFY": Session.smtp_VRFY,
+}
+
+_BARE_LINE_END = Refusal("bare_line_end", "451 See https://cr.yp.to/docs/smtplf.html.")
+
+
+def _on_data(data: DataReader, body: bytes) -> Refusal | None:
+    if data.too_big:
+        return policy.TOO_BIG
+    if hops(body) >= MAX_HOPS:
+        return Refusal("hops", "554 too many hops, this message is looping (#5.4.6)")
+    return None
+
+
+def _syntax_reply(error: BadInput) -> str:
+    if isinstance(error, commands.UnknownParameter):
+        return f"555 syntax error: {error} (#5.5.4)"
+    return f"501 syntax error: {error} (#5.5.4)"
+
+
+def _auth_error_reply(error: BadInput) -> str:
+    if isinstance(error, authenticate.Cancelled):
+        return "501 auth exchange canceled (#5.0.0)"
+    if isinstance(error, authenticate.UnknownMechanism):
+        return "504 auth type unimplemented (#5.5.1)"
+    return "501 malformed auth input (#5.5.4)"

@@ -1,0 +1,83 @@
+"""A name server for tests: answers from zone text over UDP on loopback."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import cast
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+import dns.zone
+
+
+class DnsServer(asyncio.DatagramProtocol):
+    """Serves one zone file text with absolute names. Names it does not hold do not exist.
+
+    `failing`: (name, type) pairs that get SERVFAIL; `silent`: pairs that get no answer at all; a
+    type of "*" stands for all. Both may be changed while it runs. `asked` lists the questions.
+    """
+
+    def __init__(self, zone_text: str) -> None:
+        text = "@ 300 IN SOA ns. admin. 1 300 300 300 5\n@ 300 IN NS ns.\n" + zone_text
+        self._zone = dns.zone.from_text(text, origin=".", relativize=False)
+        self.failing: set[tuple[str, str]] = set()
+        self.silent: set[tuple[str, str]] = set()
+        self.asked: list[tuple[str, str]] = []
+        self.port = 0
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        query = dns.message.from_wire(data)
+        question = query.question[0]
+        name = question.name.to_text(omit_final_dot=True).lower()
+        kind = dns.rdatatype.to_text(question.rdtype)
+        self.asked.append((name, kind))
+        if not self.silent & {(name, kind), (name, "*")} and self._transport:
+            self._transport.sendto(self._answer(query, name, kind).to_wire(), addr)
+
+    def _answer(self, query: dns.message.Message, name: str, kind: str) -> dns.message.Message:
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.RA
+        if self.failing & {(name, kind), (name, "*")}:
+            response.set_rcode(dns.rcode.SERVFAIL)
+            return response
+        self._fill(response, query.question[0].name, query.question[0].rdtype)
+        return response
+
+    def _fill(
+        self, response: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType
+    ) -> None:
+        """Follows CNAMEs within the zone."""
+        for _ in range(8):
+            if self._zone.get_node(name) is None:
+                response.set_rcode(dns.rcode.NXDOMAIN)
+                return
+            alias = self._zone.get_rrset(name, dns.rdatatype.CNAME)
+            found = alias or self._zone.get_rrset(name, kind)
+            if found is not None:
+                response.answer.append(found)
+            if alias is None:
+                return
+            name = alias[0].target
+
+
+@contextlib.asynccontextmanager
+async def serving_dns(zone_text: str) -> AsyncIterator[DnsServer]:
+    """A running server; its `port` is on 127.0.0.1."""
+    loop = asyncio.get_running_loop()
+    transport, server = await loop.create_datagram_endpoint(
+        lambda: DnsServer(zone_text), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        yield server
+    finally:
+        transport.close()

@@ -1,0 +1,171 @@
+"""The courier against real peers and a real name server on loopback."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.remote.attempt import RemoteCourier
+from services.remote.mx import DnsResolver
+from tests.remote.dns_server import DnsServer, serving_dns
+from tests.remote.smtp_peer import MemoryPeer, listening, speaking
+from tubepost import smtproutes
+from tubepost.delivery import Courier, Mail
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.subjects import Key
+
+ZONE = """
+good.example. IN MX 10 mx.good.example.
+mx.good.example. IN A 127.0.0.1
+backup.example. IN MX 10 one.backup.example.
+backup.example. IN MX 20 two.backup.example.
+one.backup.example. IN A 127.0.0.2
+two.backup.example. IN A 127.0.0.1
+relay.example. IN A 127.0.0.1
+relay.example. IN MX 0 .
+"""
+RECIPIENTS = ("a@good.example", "b@good.example")
+
+
+@pytest.fixture
+async def zone() -> AsyncIterator[DnsServer]:
+    async with serving_dns(ZONE) as server:
+        yield server
+
+
+def courier(zone: DnsServer, port: int, *routes: str) -> RemoteCourier:
+    return RemoteCourier(
+        resolver=DnsResolver(["127.0.0.1"], port=zone.port, seconds=5.0),
+        routes=lambda: smtproutes.parse(routes),
+        helo=lambda: "me.example",
+        connect_seconds=lambda: 5.0,
+        reply_seconds=lambda: 5.0,
+        port=port,
+    )
+
+
+def mail(destination: str = "good.example") -> Mail:
+    key = Key(0, "m1", "0")
+    return Mail(key, "s@example.org", RECIPIENTS, destination, b"hello\r\n", 1, 0.0)
+
+
+def the_one(outcomes: dict[str, Outcome]) -> Outcome:
+    """The outcome that all recipients share."""
+    assert set(outcomes) == set(RECIPIENTS)
+    assert len(set(outcomes.values())) == 1
+    return outcomes[RECIPIENTS[0]]
+
+
+async def attempt(courier: Courier, destination: str = "good.example") -> dict[str, Outcome]:
+    return dict(await courier.deliver(mail(destination)))
+
+
+async def test_mail_goes_to_the_exchanger(zone: DnsServer) -> None:
+    peer = MemoryPeer()
+    async with listening(speaking(peer)) as port:
+        outcomes = await attempt(courier(zone, port))
+    assert isinstance(the_one(outcomes), Delivered)
+    assert peer.lines[0] == "EHLO me.example"
+    assert peer.bodies == [b"hello\r\n"]
+
+
+async def test_the_next_host_when_one_refuses_the_connection(zone: DnsServer) -> None:
+    peer = MemoryPeer()
+    async with listening(speaking(peer)) as port:  # on 127.0.0.1 only: 127.0.0.2 refuses
+        outcomes = await attempt(courier(zone, port), "backup.example")
+    assert isinstance(the_one(outcomes), Delivered)
+
+
+async def two_peers(
+    zone: DnsServer, first: MemoryPeer, greeting: bytes, second: MemoryPeer
+) -> dict[str, Outcome]:
+    """An attempt where 127.0.0.2 is the better exchanger and 127.0.0.1 the other one."""
+    async with listening(speaking(second)) as port:
+        server = listening(speaking(first, greeting), "127.0.0.2", port)
+        async with server:
+            return await attempt(courier(zone, port), "backup.example")
+
+
+@pytest.mark.parametrize("greeting", [b"554 not you\r\n", b"421 busy\r\n", b"nonsense\r\n"])
+async def test_the_next_host_when_one_fails_the_greeting(zone: DnsServer, greeting: bytes) -> None:
+    second = MemoryPeer()
+    outcomes = await two_peers(zone, MemoryPeer(), greeting, second)
+    assert isinstance(the_one(outcomes), Delivered)
+    assert len(second.bodies) == 1
+
+
+@pytest.mark.parametrize("code", [450, 550])
+async def test_no_next_host_once_one_has_judged_the_mail(zone: DnsServer, code: int) -> None:
+    second = MemoryPeer()
+    first = MemoryPeer({"MAIL": b"%d no\r\n" % code, "RCPT": b"503 no\r\n", "DATA": b"503 no\r\n"})
+    outcome = the_one(await two_peers(zone, first, b"220 hi\r\n", second))
+    assert isinstance(outcome, Failed if code == 550 else Deferred)
+    assert outcome.text.startswith("Connected to 127.0.0.2 but sender was rejected.")
+    assert second.lines == []
+
+
+async def test_all_greetings_failing_is_temporary(zone: DnsServer) -> None:
+    async with listening(speaking(MemoryPeer(), b"554 5.7.1 no\r\n")) as port:
+        outcome = the_one(await attempt(courier(zone, port), "backup.example"))
+    text = "Connected to 127.0.0.1 but greeting failed./Remote host said: 554 5.7.1 no"
+    assert outcome == Deferred(text=text, status="4.4.2", reply="554 5.7.1 no", no_connection=True)
+
+
+async def test_no_connection_to_any_host(zone: DnsServer, unused_tcp_port: int) -> None:
+    outcome = the_one(await attempt(courier(zone, unused_tcp_port), "backup.example"))
+    text = (
+        "Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)"
+        "/127.0.0.2: connection refused/127.0.0.1: connection refused"
+    )
+    assert outcome == Deferred(text=text, status="4.4.1", no_connection=True)
+
+
+async def test_unknown_domain_fails_for_all(zone: DnsServer) -> None:
+    outcome = the_one(await attempt(courier(zone, 1), "absent.example"))
+    assert isinstance(outcome, Failed)
+    assert outcome.status == "5.1.2"
+
+
+async def test_dns_trouble_defers(zone: DnsServer) -> None:
+    zone.failing = {("good.example", "*")}
+    assert isinstance(the_one(await attempt(courier(zone, 1))), Deferred)
+
+
+async def test_literal_destination(zone: DnsServer) -> None:
+    async with listening(speaking(MemoryPeer())) as port:
+        outcomes = await attempt(courier(zone, port), "[127.0.0.1]")
+    assert isinstance(the_one(outcomes), Delivered)
+
+
+@pytest.mark.parametrize("route", ["good.example:relay.example:{}", ":127.0.0.1:{}"])
+async def test_a_route_replaces_the_exchangers(zone: DnsServer, route: str) -> None:
+    peer = MemoryPeer()
+    async with listening(speaking(peer)) as port:
+        outcomes = await attempt(courier(zone, 1, route.format(port)))
+    assert isinstance(the_one(outcomes), Delivered)
+    assert not [question for question in zone.asked if question[1] == "MX"]
+
+
+async def test_a_relay_that_does_not_exist_defers(zone: DnsServer) -> None:
+    outcome = the_one(await attempt(courier(zone, 1, ":absent.example")))
+    assert isinstance(outcome, Deferred)
+    assert "absent.example, the relay in smtproutes" in outcome.text
+
+
+async def test_settings_are_asked_anew_for_each_mail(zone: DnsServer) -> None:
+    peer = MemoryPeer()
+    names = iter(["one.example", "two.example"])
+    async with listening(speaking(peer)) as port:
+        remote = RemoteCourier(
+            resolver=DnsResolver(["127.0.0.1"], port=zone.port),
+            routes=dict,
+            helo=lambda: next(names),
+            connect_seconds=lambda: 5.0,
+            reply_seconds=lambda: 5.0,
+            port=port,
+        )
+        await attempt(remote)
+        await attempt(remote)
+    assert [line for line in peer.lines if "EHLO" in line] == [
+        "EHLO one.example",
+        "EHLO two.example",
+    ]

@@ -1,0 +1,179 @@
+"""The worker's loop, the same for local and remote: job -> record -> courier -> outcome -> finish.
+
+The worker writes the outcome itself, by compare-and-set, and only then finishes the job: whoever
+takes the job again after a crash finds the record changed or gone, and drops it. What an outcome
+means for the record is lifecycle's to say, how a mail is delivered the courier's.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tubepost import lifecycle, maillog, subjects
+from tubepost.errors import Unavailable
+from tubepost.mailstore import MailStore, MissingBody
+from tubepost.outcome import Deferred, Outcome
+from tubepost.ports import Bus, Clock, Job
+from tubepost.record import Held, Record, State, UnreadableRecord
+from tubepost.subjects import Key
+
+SIGN_OF_LIFE = 20.0
+"""Seconds between two signs of life for a job: a third of DISPATCH's ack_wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What a courier gets. `body` has CRLF line ends and is not dot-stuffed; times as in Record."""
+
+    key: Key
+    sender: str
+    recipients: tuple[str, ...]
+    destination: str
+    body: bytes
+    attempt: int
+    created: float
+
+
+class Courier(Protocol):
+    """Takes a mail to where it goes."""
+
+    async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
+        """One outcome for each recipient. What goes wrong with a mail is an outcome, no exception."""
+        ...
+
+
+class Worker:
+    """Runs up to `slots` deliveries of one channel at a time."""
+
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        bus: Bus,
+        store: MailStore,
+        channel: str,
+        courier: Courier,
+        *,
+        slots: int,
+        clock: Clock,
+        lifetime: Callable[[], float],
+    ) -> None:
+        self._bus, self._store, self._channel, self._courier = bus, store, channel, courier
+        self._slots, self._clock, self._lifetime = slots, clock, lifetime
+        self._held: dict[Key, asyncio.Task[None]] = {}
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Works until `stopping` is set, then lets the running deliveries end."""
+        await self._bus.answer(subjects.INFLIGHT_ANY, self._which_held)
+        taking = asyncio.create_task(self._take_jobs())
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait({taking, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                await taking  # it never returns: this raises what ended it
+        finally:
+            taking.cancel()
+            stop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await taking
+        await asyncio.gather(*self._held.values())
+
+    async def _take_jobs(self) -> None:
+        async for job in self._bus.work(self._channel, self._slots):
+            key = subjects.key_of(job.subject)
+            if key in self._held:  # this process has it still: the first delivery will finish it
+                await job.finish()
+                self._bus.release(self._channel)
+                continue
+            self._held[key] = asyncio.create_task(self._guard(key, job))
+
+    async def _guard(self, key: Key, job: Job) -> None:
+        """One delivery. A bug or a bus that is away leaves the job to be handed out again."""
+        try:
+            async with _alive(job):
+                await self._deliver(key, job)
+        except Unavailable as error:
+            maillog.worker_failed(self._channel, key, str(error))
+        except Exception:  # noqa: BLE001 - a bug must not end the worker, nor lose the mail
+            maillog.bug(f"delivery of {key}")
+        finally:
+            del self._held[key]
+            self._bus.release(self._channel)
+
+    async def _deliver(self, key: Key, job: Job) -> None:
+        try:
+            held = await self._store.read_for_job(key, int(job.data), redelivered=job.redelivered)
+        except UnreadableRecord as error:
+            maillog.unreadable(key, str(error))  # the shard's owner parks it
+            await job.finish()
+            return
+        if held is None or held.record.state is not State.PENDING:
+            await self._bus.tell(subjects.done_hint(key.shard), subjects.hint(key, int(job.data)))
+        elif not (job.redelivered and await self._held_elsewhere(key)):
+            await self._attempt(held)
+        else:
+            return  # another worker is at it; should it die, the job comes again
+        await job.finish()
+
+    async def _attempt(self, held: Held) -> None:
+        began = self._clock()
+        outcomes = await self._outcomes(held)
+        now = self._clock()
+
+        def change(record: Record) -> Record:
+            return lifecycle.after_attempt(
+                record, outcomes, began=began, now=now, lifetime=self._lifetime()
+            )
+
+        settled = await self._store.settle(held, change)
+        maillog.attempted(held, outcomes, settled, seconds=now - began)
+
+    async def _outcomes(self, held: Held) -> Mapping[str, Outcome]:
+        record = held.record
+        try:
+            body = await self._store.body(held)
+            mail = Mail(
+                held.key,
+                record.sender,
+                record.waiting,
+                record.destination,
+                body,
+                record.attempts + 1,
+                record.created,
+            )
+            return await self._courier.deliver(mail)
+        except MissingBody as error:
+            why = Deferred(text=f"Unable to read the message: {error}. (#4.3.0)", status="4.3.0")
+        except Exception:  # noqa: BLE001 - promise 3: an unknown error is temporary
+            maillog.bug(f"courier for {held.key}")
+            why = Deferred(text="Internal error; will try again. (#4.3.0)", status="4.3.0")
+        return dict.fromkeys(record.waiting, why)
+
+    async def _which_held(self, subject: str, _data: bytes) -> bytes:
+        """Answers `w.inflight.<shard>`: [[mail id, unit], ...] of this worker."""
+        shard = int(subject.rsplit(".", 1)[1])
+        return json.dumps([[k.mail_id, k.unit] for k in self._held if k.shard == shard]).encode()
+
+    async def _held_elsewhere(self, key: Key) -> bool:
+        """Asks the other workers before a job that was handed out before is done again."""
+        answers = await self._bus.ask_all(subjects.inflight(key.shard), seconds=1.0)
+        holders = sum([key.mail_id, key.unit] in json.loads(answer) for answer in answers)
+        return holders > 1  # this worker is one of them
+
+
+@contextlib.asynccontextmanager
+async def _alive(job: Job):  # type: ignore[no-untyped-def]
+    """Keeps telling the bus that the job is being worked on."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(SIGN_OF_LIFE)
+            with contextlib.suppress(Unavailable):
+                await job.working()
+
+    task = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -1,0 +1,99 @@
+"""Small shared state: a bucket of JSON values, written by compare-and-set and mirrored in memory.
+
+A key is removed by writing a tombstone, never by a purge: on one server an overwritten revision can
+come back after a kill once the newer one is gone (jetstream.md, fact 3).
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tubepost import subjects
+from tubepost.ports import Bus, CaughtUp, Stored
+
+Value = dict[str, Any]
+
+_UNSAFE = re.compile(r"[^a-z0-9_-]")
+
+
+def quoted(text: str) -> str:
+    """`text` in lower case as one token of a key: other characters become `=XX`."""
+    return _UNSAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), text.lower())
+
+
+def unquoted(token: str) -> str:
+    """The text that `quoted` made the token from."""
+    octets = re.sub(r"=([0-9A-F]{2})", lambda m: chr(int(m[1], 16)), token)
+    return octets.encode("latin-1").decode()
+
+
+class Bucket:
+    """Reads and writes single keys. Raises Unavailable, and Conflict where `expect` is given."""
+
+    def __init__(self, bus: Bus, name: str) -> None:
+        self._bus = bus
+        self.name = name
+
+    async def get(self, key: str, *, leader: bool = False) -> tuple[Value, int] | None:
+        """The value and its revision; None where there is none, or a tombstone."""
+        stream, subject = subjects.bucket_stream(self.name), subjects.bucket_key(self.name, key)
+        stored = await self._bus.read(stream, subject, leader=leader)
+        value = _value(stored) if stored else None
+        return (value, stored.seq) if stored and value is not None else None
+
+    async def put(self, key: str, value: Value | None, *, expect: int | None = None) -> int:
+        """Writes a value, or a tombstone for None; the new revision."""
+        data = json.dumps(value).encode() if value is not None else b""
+        return await self._bus.append(subjects.bucket_key(self.name, key), data, expect=expect)
+
+
+class Mirror:
+    """The whole bucket in memory, kept up to date: `values` maps key to (value, revision)."""
+
+    def __init__(
+        self, bus: Bus, bucket: str, on_change: Callable[[str, Value | None], None] | None = None
+    ) -> None:
+        self._bus, self._bucket, self._on_change = bus, bucket, on_change
+        self.values: dict[str, tuple[Value, int]] = {}
+        self.revisions: dict[str, int] = {}
+        self.listeners: list[Callable[[], None]] = []
+        self.loaded = asyncio.Event()
+        self._seen = 0
+        self._news = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Follows the bucket for ever."""
+        stream, every = subjects.bucket_stream(self._bucket), subjects.bucket_key(self._bucket, ">")
+        async for item in self._bus.follow(stream, every):
+            if isinstance(item, CaughtUp):
+                self.loaded.set()
+            else:
+                await self._apply(item)
+
+    async def seen(self, revision: int) -> None:
+        """Returns once this mirror holds a revision that was just written."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._seen >= revision)
+
+    async def _apply(self, stored: Stored) -> None:
+        key = stored.subject.removeprefix(subjects.bucket_key(self._bucket, ""))
+        value = _value(stored)
+        if value is None:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = (value, stored.seq)
+        self.revisions[key] = stored.seq
+        if self._on_change:
+            self._on_change(key, value)
+        for listener in self.listeners:
+            listener()
+        async with self._news:
+            self._seen = stored.seq
+            self._news.notify_all()
+
+
+def _value(stored: Stored) -> Value | None:
+    value: Value | None = json.loads(stored.data) if stored.data else None
+    return value

@@ -1,0 +1,113 @@
+"""What happens to a record: the state table and the functions that walk it. Pure.
+
+`None` as a new state means that the record is purged. docs/message-lifecycle.md has the same table
+with the crash analysis; a test compares the two.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tubepost import retry
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome, one_line
+from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Recipient, Record, State
+from tubepost.routing import Route
+
+TRANSITIONS: Mapping[State | None, frozenset[State | None]] = {
+    None: frozenset({State.PENDING, State.SPLIT}),
+    State.PENDING: frozenset({State.PENDING, State.BOUNCE, State.DONE, State.PARKED, None}),
+    State.BOUNCE: frozenset({State.PENDING, State.DONE, State.PARKED, None}),
+    State.DONE: frozenset({None}),
+    State.SPLIT: frozenset({State.GROUP, State.PARKED}),
+    State.GROUP: frozenset({None}),
+    State.PARKED: frozenset({State.PENDING, None}),
+}
+
+
+def after_attempt(
+    record: Record, outcomes: Mapping[str, Outcome], *, began: float, now: float, lifetime: float
+) -> Record:
+    """The record after a delivery attempt that began at `began` and ended at `now`.
+
+    A waiting recipient without an outcome counts as deferred: nothing is known about it.
+    """
+    last = retry.is_last(record.created, began, lifetime)
+    recipients = tuple(
+        _after_outcome(r, outcomes.get(r.address), last=last) if r.fate is Fate.WAITING else r
+        for r in record.recipients
+    )
+    return _settled(
+        replace(
+            record,
+            recipients=recipients,
+            attempts=record.attempts + 1,
+            next_attempt=retry.next_attempt(record.created, now, record.channel),
+        )
+    )
+
+
+def _after_outcome(recipient: Recipient, outcome: Outcome | None, *, last: bool) -> Recipient:
+    match outcome:
+        case Delivered():
+            return replace(
+                recipient, fate=Fate.DELIVERED, reply=_kept(outcome.text), status="2.0.0"
+            )
+        case Failed():
+            return replace(
+                recipient, fate=Fate.FAILED, reply=_kept(outcome.text), status=outcome.status
+            )
+        case Deferred() if not last:
+            return replace(recipient, reply=_kept(outcome.text), status=outcome.status)
+        case Deferred():
+            text = outcome.text[: MAX_REPLY - len(retry.EXPIRED) - 1] + "/" + retry.EXPIRED
+            return replace(recipient, fate=Fate.FAILED, reply=_kept(text), status=outcome.status)
+        case None:
+            return recipient
+
+
+def after_bounce(record: Record) -> Record:
+    """The record once a bounce for its failed recipients is durably in the queue."""
+    recipients = tuple(
+        replace(r, fate=Fate.BOUNCED) if r.fate is Fate.FAILED else r for r in record.recipients
+    )
+    return _settled(replace(record, recipients=recipients))
+
+
+def _settled(record: Record) -> Record:
+    """The record with the state that its recipients' fates imply."""
+    fates = {r.fate for r in record.recipients}
+    if Fate.FAILED in fates:
+        state = State.BOUNCE
+    elif Fate.WAITING in fates:
+        state = State.PENDING
+    else:
+        state = State.DONE
+    return replace(record, state=state)
+
+
+def split(record: Record, group: int, routes: Iterable[tuple[str, Route]]) -> list[Record]:
+    """The units of a mail: one per destination and UNIT_RECIPIENTS, in order of appearance.
+
+    The same input always gives the same units in the same order: a repeat overwrites nothing.
+    `group` is the shard that holds the group record.
+    """
+    by_route: dict[Route, list[str]] = {}
+    for address, route in routes:
+        by_route.setdefault(route, []).append(address)
+    units = []
+    for route, addresses in by_route.items():
+        for start in range(0, len(addresses), UNIT_RECIPIENTS):
+            unit = replace(
+                record,
+                state=State.PENDING,
+                channel=route.channel,
+                destination=route.destination,
+                recipients=tuple(Recipient(a) for a in addresses[start : start + UNIT_RECIPIENTS]),
+                group=group,
+                count=0,
+            )
+            units.append(unit)
+    return units
+
+
+def _kept(text: str) -> str:
+    return one_line(text, MAX_REPLY)

@@ -1,0 +1,185 @@
+"""The log: its set-up, and one function for each thing that happens. No other module logs.
+
+Lines are JSON on stderr, on a terminal readable ones. Times are RFC 3339, UTC. Each function also
+counts what it logs. The events and their fields are listed in docs/logs.md; a test compares.
+Never logged: passwords, bodies.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+
+import structlog
+
+from tubepost import metrics
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.record import Held, Record, State
+from tubepost.subjects import Key
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def configure(level: str, service: str = "") -> None:
+    """Sets logging up for this process. `level` as in the standard library: info, warning ..."""
+    terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    if service:
+        structlog.contextvars.bind_contextvars(service=service)
+    # Libraries: only what an operator has to act on.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd, a line for each command
+    logging.getLogger("nats").setLevel(logging.CRITICAL)  # bus_error has them
+
+
+def service_ready(name: str, addresses: Mapping[str, str], durability: str = "") -> None:
+    _log.info("service.ready", name=name, durability=durability, **addresses)
+
+
+def service_stopped(name: str) -> None:
+    _log.info("service.stopped", name=name)
+
+
+def settings_in_force(name: str, values: Mapping[str, object]) -> None:
+    """The effective settings, secrets left out."""
+    _log.info("service.settings", name=name, values=dict(values))
+
+
+def bad_setting(name: str, why: str) -> None:
+    _log.error("service.bad_setting", name=name, why=why)
+
+
+def service_failed(name: str, why: str) -> None:
+    _log.error("service.failed", name=name, why=why)
+
+
+def certificate_made(file: str) -> None:
+    _log.warning("tls.self_signed", file=file, advice="give your clients a real certificate")
+
+
+def child_ended(name: str, code: int) -> None:
+    _log.warning("child.ended", name=name, code=code)
+
+
+def bus_away(why: str) -> None:
+    metrics.BUS_LOST.inc()
+    _log.warning("bus.away", why=why)
+
+
+def bus_back() -> None:
+    _log.info("bus.back")
+
+
+def bus_error(why: str) -> None:
+    """What the server complains about; a missing permission shows only here."""
+    _log.warning("bus.error", why=why)
+
+
+def bug(where: str) -> None:
+    """An exception nobody expected; call it while handling it. The mail in hand is kept."""
+    metrics.BUGS.inc()
+    _log.exception("bug", where=where)
+
+
+def accepted(mail_id: str, record: Mapping[str, object], *, source: str) -> None:
+    """A mail is durably in the queue. `record`: sender, recipients, size, client, helo, user."""
+    metrics.MAILS_ACCEPTED.labels(source).inc()
+    _log.info("mail.accepted", mail_id=mail_id, source=source, **record)
+
+
+def refused(verdict: str, reply: str, facts: Mapping[str, object]) -> None:
+    """A command was refused. `facts`: client, helo, sender, recipient, as far as known."""
+    metrics.MAILS_REFUSED.labels(verdict).inc()
+    _log.info("smtp.refused", verdict=verdict, reply=reply, **facts)
+
+
+def attempted(
+    mail: Held, outcomes: Mapping[str, Outcome], new: Record | None, *, seconds: float
+) -> None:
+    """A delivery is over and its outcome stored."""
+    channel = mail.record.channel
+    metrics.ATTEMPT_SECONDS.labels(channel).observe(seconds)
+    for recipient, outcome in outcomes.items():
+        name = _OUTCOME_NAMES[type(outcome)]
+        metrics.ATTEMPTS.labels(channel, name).inc()
+        _log.info(
+            "delivery." + name,
+            mail_id=mail.key.mail_id,
+            recipient=recipient,
+            channel=channel,
+            attempt=mail.record.attempts + 1,
+            text=outcome.text,
+            peer=outcome.peer,
+            seconds=round(seconds, 4),
+            next_attempt=new.next_attempt if new and new.state is State.PENDING else None,
+        )
+
+
+_OUTCOME_NAMES: Mapping[type, str] = {
+    Delivered: "success",
+    Deferred: "deferral",
+    Failed: "failure",
+}
+
+
+def worker_failed(channel: str, key: Key, why: str) -> None:
+    """The bus was away during a delivery; the job will be handed out again."""
+    _log.warning("delivery.interrupted", channel=channel, mail_id=key.mail_id, why=why)
+
+
+def unreadable(key: Key, why: str) -> None:
+    _log.error("mail.unreadable", mail_id=key.mail_id, unit=key.unit, why=why)
+
+
+def bounced(mail_id: str, bounce_id: str, *, kind: str, to: str) -> None:
+    """`kind`: single, double, or triple (then no bounce was made: it ends here)."""
+    metrics.BOUNCES.labels(kind).inc()
+    _log.info("mail.bounced", mail_id=mail_id, bounce_id=bounce_id, kind=kind, to=to)
+
+
+def ended(key: Key, channel: str, seconds: float) -> None:
+    """A record left the queue, `seconds` after its mail was accepted."""
+    metrics.QUEUE_TIME.labels(channel).observe(max(0.0, seconds))
+    _log.debug("mail.ended", mail_id=key.mail_id, unit=key.unit, seconds=round(seconds, 3))
+
+
+def parked(key: Key, why: str) -> None:
+    _log.error("mail.parked", mail_id=key.mail_id, unit=key.unit, why=why)
+
+
+def shard_owned(shard: int) -> None:
+    metrics.SHARDS_OWNED.inc()
+    _log.info("shard.owned", shard=shard)
+
+
+def shard_lost(shard: int, why: str) -> None:
+    metrics.SHARDS_OWNED.dec()
+    _log.warning("shard.lost", shard=shard, why=why)
+
+
+def login(service: str, user: str, client: str, *, result: str) -> None:
+    """`result`: success, refused (wrong name or password), unavailable."""
+    metrics.LOGINS.labels(service, result).inc()
+    _log.info("login." + result, via=service, user=user, client=client)
+
+
+def relay_opened(client: str, user: str, *, result: str) -> None:
+    """`result`: opened, not_listable (a private or loopback address), failed (bus away)."""
+    metrics.RELAY_OPENED.labels(result).inc()
+    _log.info("relay." + result, client=client, user=user)
+
+
+def changed(what: str, name: str, actor: str) -> None:
+    """An operator changed a domain, an account, a setting."""
+    _log.info("admin.changed", what=what, name=name, actor=actor)

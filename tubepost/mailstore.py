@@ -1,0 +1,241 @@
+"""Mails in the queue: accept, read, settle. The only module that knows how a mail lies on the bus.
+
+It decides nothing about a mail's fate (lifecycle does) and holds no state of its own.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from tubepost import lifecycle, record, subjects
+from tubepost.errors import Conflict, TubepostError, Unavailable
+from tubepost.ports import Bus, Stored
+from tubepost.record import Envelope, Held, Recipient, Record, State
+from tubepost.routing import Route
+from tubepost.subjects import Key
+
+PATIENCE = 20.0
+"""Seconds a write is repeated before it counts as failed: an election of a JetStream leader fits."""
+
+PAUSE = 0.25
+"""Seconds between two tries of a write while the bus is away."""
+
+T = TypeVar("T")
+
+
+class MissingBody(TubepostError):
+    """The record is there, a piece of its body is not."""
+
+
+def new_mail_id(now: float) -> str:
+    """13 hex digits of milliseconds and 10 random ones: sorts by time, is never used again."""
+    return f"{int(now * 1000):013x}{secrets.token_hex(5)}"
+
+
+async def patiently(write: Callable[[], Awaitable[T]], patience: float | None = PATIENCE) -> T:
+    """Repeats a write that is safe to repeat while the bus is away; `None` = for ever."""
+    clock = asyncio.get_running_loop().time
+    give_up = clock() + patience if patience is not None else float("inf")
+    while True:
+        try:
+            return await write()
+        except Unavailable:
+            if clock() + PAUSE > give_up:
+                raise
+            await asyncio.sleep(PAUSE)
+
+
+class MailStore:
+    """The queue on a bus with `shards` shards."""
+
+    def __init__(self, bus: Bus, shards: int) -> None:
+        self._bus = bus
+        self._shards = shards
+
+    async def accept(
+        self,
+        envelope: Envelope,
+        routes: Sequence[Route],
+        body: bytes,
+        *,
+        mail_id: str,
+        now: float,
+    ) -> Key:
+        """Puts a mail into the queue. When this returns, it is durable.
+
+        `routes` are those of `envelope.recipients`, in order. Repeating it with the same `mail_id`
+        stores nothing twice. Raises Unavailable (unknown whether stored) or StoreFull (not stored).
+        """
+        first = Record(
+            state=State.PENDING,
+            sender=envelope.sender,
+            size=len(body),
+            created=now,
+            next_attempt=now,
+        )
+        one_unit = len(set(routes)) == 1 and len(routes) <= record.UNIT_RECIPIENTS
+        if not one_unit:
+            chunks = await self._put_body(mail_id, body)
+            split = replace(first, state=State.SPLIT, chunks=chunks, count=len(routes))
+            return await self._put_split(split, envelope, routes, mail_id)
+        first = replace(
+            first,
+            channel=routes[0].channel,
+            destination=routes[0].destination,
+            recipients=tuple(Recipient(a) for a in envelope.recipients),
+        )
+        if len(body) > record.INLINE_LIMIT:
+            first = replace(first, chunks=await self._put_body(mail_id, body))
+            body = b""
+        shard = subjects.shard_of(first.channel, first.destination, mail_id, self._shards)
+        key = Key(shard, mail_id, "0")
+        await self._create(key, first, body)
+        return key
+
+    async def _put_body(self, mail_id: str, body: bytes) -> int:
+        """Stores the chunks of a body; returns how many. A failure leaves orphans, never a mail."""
+        starts = range(0, max(len(body), 1), record.CHUNK)
+        for index, start in enumerate(starts):
+            subject = subjects.body_chunk(mail_id, index)
+            chunk = body[start : start + record.CHUNK]
+            await patiently(
+                lambda s=subject, c=chunk: self._bus.append(s, c, msg_id=s)  # type: ignore[misc]
+            )
+        return len(starts)
+
+    async def _put_split(
+        self, split: Record, envelope: Envelope, routes: Sequence[Route], mail_id: str
+    ) -> Key:
+        """The payload: [[address, channel, destination], ...]; `routes_in` reads it."""
+        shard = subjects.shard_of(subjects.LOCAL, "", mail_id, self._shards)
+        key = Key(shard, mail_id, subjects.SPLIT_UNIT)
+        rows = [
+            [address, route.channel, route.destination]
+            for address, route in zip(envelope.recipients, routes, strict=True)
+        ]
+        await self._create(key, split, json.dumps(rows).encode())
+        return key
+
+    async def _create(self, key: Key, first: Record, payload: bytes) -> None:
+        headers = {record.HEADER: record.encode(first)}
+        await patiently(
+            lambda: self._bus.append(key.record, payload, headers=headers, msg_id=str(key))
+        )
+
+    async def create_unit(self, key: Key, unit: Record) -> None:
+        """Stores a unit of a split mail; does nothing where it exists already."""
+        headers = {record.HEADER: record.encode(unit)}
+        try:
+            await patiently(
+                lambda: self._bus.append(key.record, headers=headers, msg_id=str(key), expect=0)
+            )
+        except Conflict:
+            return
+
+    async def read(self, key: Key, *, leader: bool = True) -> Held | None:
+        """The record and its payload. Raises UnreadableRecord, Unavailable."""
+        stored = await self._bus.read(subjects.queue_stream(key.shard), key.record, leader=leader)
+        return held(stored) if stored else None
+
+    async def read_for_job(self, key: Key, seq: int, *, redelivered: bool) -> Held | None:
+        """The record a job speaks of, or None where the job is out of date.
+
+        A first delivery may read from any replica; what might be a repeat, and every "it is not
+        there", is confirmed by the leader.
+        """
+        if not redelivered:
+            found = await self.read(key, leader=False)
+            if found and found.seq == seq:
+                return found
+        found = await self.read(key, leader=True)
+        return found if found and found.seq == seq else None
+
+    async def body(self, mail: Held) -> bytes:
+        """The whole body. Raises MissingBody where a chunk is gone."""
+        if mail.record.inline:
+            return mail.payload
+        pieces = [await self._chunk(mail.key.mail_id, k) for k in range(mail.record.chunks)]
+        return b"".join(pieces)
+
+    async def _chunk(self, mail_id: str, index: int) -> bytes:
+        subject = subjects.body_chunk(mail_id, index)
+        for leader in (False, True):
+            stored = await self._bus.read(subjects.MAIL, subject, leader=leader)
+            if stored:
+                return stored.data
+        raise MissingBody(f"{subject} is not in the store")
+
+    async def settle(self, mail: Held, change: Callable[[Record], Record]) -> Record | None:
+        """Writes `change` of the record, durably; None where the record is gone by now.
+
+        Repeats until the bus has it. Where somebody else changed the record meanwhile, `change` is
+        made on what they wrote. A finished record is purged, unless its owner still has a body to
+        remove: then it is stored as done.
+        """
+        while True:
+            new = change(mail.record)
+            try:
+                await patiently(lambda m=mail, n=new: self._put(m, n), None)  # type: ignore[misc]
+            except Conflict:
+                now_there = await patiently(lambda m=mail: self.read(m.key), None)  # type: ignore[misc]
+                if now_there is None:
+                    return None
+                if record.encode(now_there.record) == record.encode(new):
+                    return new  # our own write, whose acknowledgement was lost
+                mail = now_there
+            else:
+                return new
+
+    async def _put(self, mail: Held, new: Record) -> None:
+        assert new.state in lifecycle.TRANSITIONS[mail.record.state], (mail.record.state, new.state)
+        if new.state is State.DONE and (new.inline or new.group is not None):
+            await self.forget(mail)
+            return
+        keeps_payload = new.inline or new.state is State.GROUP
+        await self._bus.append(
+            mail.key.record,
+            mail.payload if keeps_payload else b"",
+            headers={record.HEADER: record.encode(new)},
+            expect=mail.seq,
+            replace=True,
+        )
+
+    async def regroup(self, mail: Held, units: Sequence[Key]) -> None:
+        """Turns a split record into the group of `units`."""
+        group = replace(mail.record, state=State.GROUP, count=len(units))
+        payload = json.dumps([[u.shard, u.unit] for u in units]).encode()
+        await patiently(lambda: self._put(replace(mail, payload=payload), group), None)
+
+    async def forget(self, mail: Held) -> None:
+        """Ends a record: purges it, and tells the owner of its shard."""
+        await self._bus.purge(
+            subjects.queue_stream(mail.key.shard), mail.key.record, through=mail.seq
+        )
+        await self._bus.tell(subjects.done_hint(mail.key.shard), subjects.hint(mail.key, mail.seq))
+
+    async def forget_body(self, mail_id: str) -> None:
+        """Removes a body. Before its record goes, so that no body is left without a record."""
+        await self._bus.purge(subjects.MAIL, subjects.body(mail_id))
+
+    async def exists(self, key: Key) -> bool:
+        """Whether the record is there, by the leader's word."""
+        stream = subjects.queue_stream(key.shard)
+        return await self._bus.read(stream, key.record, leader=True) is not None
+
+
+def routes_in(payload: bytes) -> list[tuple[str, Route]]:
+    """The recipients of a mail that is to be split, with their routes."""
+    return [(address, Route(*route)) for address, *route in json.loads(payload)]
+
+
+def held(stored: Stored) -> Held:
+    """What a stream holds, as a record. Raises UnreadableRecord."""
+    return Held(
+        subjects.key_of(stored.subject),
+        stored.seq,
+        record.decode(stored.headers.get(record.HEADER)),
+        stored.data,
+    )

@@ -1,0 +1,37 @@
+"""Every Prometheus metric, each once, with its help text. Labels have few values: never an address.
+
+docs/metrics.md is compared with this file.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+QUEUE_SECONDS = (0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 21_600, 86_400, 604_800)
+
+SMTP_SESSIONS = Gauge("tubepost_smtp_sessions", "Open SMTP sessions.", ["listener"])
+MAILS_ACCEPTED = Counter("tubepost_mails_accepted", "Mails taken into the queue.", ["source"])
+MAILS_REFUSED = Counter(
+    "tubepost_smtp_refusals", "Commands refused at SMTP, by the policy that refused.", ["verdict"]
+)
+ATTEMPTS = Counter(
+    "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
+)
+ATTEMPT_SECONDS = Histogram(
+    "tubepost_delivery_seconds", "Duration of a delivery.", ["channel"], buckets=SECONDS
+)
+QUEUE_TIME = Histogram(
+    "tubepost_queue_seconds",
+    "From acceptance to the end of a mail in this unit of the queue.",
+    ["channel"],
+    buckets=QUEUE_SECONDS,
+)
+BOUNCES = Counter("tubepost_bounces", "Bounces made, by kind.", ["kind"])
+QUEUE_DEPTH = Gauge("tubepost_queue_records", "Records in the queue, by state.", ["state"])
+QUEUE_OLDEST = Gauge("tubepost_queue_oldest_seconds", "Age of the oldest mail in the queue.")
+SLOTS_USED = Gauge("tubepost_slots_used", "Deliveries handed out and not over.", ["channel"])
+SHARDS_OWNED = Gauge("tubepost_shards_owned", "Shards of the queue this scheduler owns.")
+LOGINS = Counter("tubepost_logins", "Logins, by service and result.", ["service", "result"])
+POP3_SESSIONS = Gauge("tubepost_pop3_sessions", "Open POP3 sessions.")
+RELAY_OPENED = Counter("tubepost_relay_opened", "What a login did to the relay list.", ["result"])
+BUGS = Counter("tubepost_bugs", "Exceptions that no code expected; each has a log line.")
+BUS_LOST = Counter("tubepost_bus_lost", "Times the connection to the bus went away.")

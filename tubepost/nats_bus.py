@@ -1,0 +1,268 @@
+"""The Bus on a real nats-server with JetStream. With nats_pull and provision, all that knows nats-py.
+
+Every failure of the library or the server becomes Unavailable, Conflict or StoreFull. Facts about
+the server that shaped this file stand in shared/reference/jetstream.md.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from tubepost import maillog
+from tubepost.errors import Conflict, StoreFull, Unavailable
+from tubepost.nats_pull import NETWORK_ERRORS, JobSource, follow
+from tubepost.ports import CaughtUp, Job, Stored
+
+TIMEOUT = 4.0
+"""Seconds for one call. An election of a new leader takes longer: callers repeat (mailstore)."""
+
+CONFLICTS = {10071, 10164}
+FULL = {10077, 10023, 10047, 10028}
+
+
+class NatsBus:
+    """One connection. Use `connect`, and `close` when done."""
+
+    def __init__(self, client: Client) -> None:
+        self._nc = client
+        self._sources: dict[str, JobSource] = {}
+        self._reconnected = asyncio.Event()
+
+    @classmethod
+    async def connect(
+        cls, servers: list[str], *, name: str, user: str = "", password: str = ""
+    ) -> "NatsBus":
+        """Connects, waiting for a server as long as it takes. Cancel to give up."""
+        client = Client()
+        bus = cls(client)
+        first = True
+        while True:
+            try:
+                await client.connect(
+                    servers,
+                    name=name,
+                    user=user or None,
+                    password=password or None,
+                    inbox_prefix=f"_INBOX_{user or name}",
+                    error_cb=_on_error,
+                    reconnected_cb=bus._on_reconnect,
+                    disconnected_cb=_on_disconnect,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.2,  # type: ignore[arg-type]  # a float is fine, and 1 s is long
+                    connect_timeout=2,
+                    ping_interval=10,
+                )
+            except NETWORK_ERRORS as error:
+                if first:
+                    maillog.bus_away(str(error) or type(error).__name__)
+                first = False
+                await asyncio.sleep(0.2)
+            else:
+                return bus
+
+    @property
+    def client(self) -> Client:
+        """For provision, which speaks the stream API."""
+        return self._nc
+
+    @property
+    def connected(self) -> bool:
+        return self._nc.is_connected
+
+    async def close(self) -> None:
+        """Sends what is buffered and closes."""
+        try:
+            await self._nc.drain()
+        except NETWORK_ERRORS:
+            await self._nc.close()
+
+    async def append(  # noqa: PLR0913 - the port's
+        self,
+        subject: str,
+        data: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        msg_id: str | None = None,
+        expect: int | None = None,
+        replace: bool = False,
+        ttl: float | None = None,
+    ) -> int:
+        """See ports.Bus."""
+        all_headers = dict(headers or {})
+        if msg_id is not None:
+            all_headers["Nats-Msg-Id"] = msg_id
+        if expect is not None:
+            all_headers["Nats-Expected-Last-Subject-Sequence"] = str(expect)
+        if replace:
+            all_headers["Nats-Rollup"] = "sub"
+        if ttl is not None:
+            all_headers["Nats-TTL"] = f"{ttl:g}s"
+        answer = await self._call(subject, data, all_headers)
+        return int(_checked(answer.data)["seq"])
+
+    async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
+        """See ports.Bus."""
+        if leader:
+            return await self._read_from_leader(stream, subject)
+        answer = await self._call(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
+        headers = answer.headers or {}
+        status = headers.get("Status")
+        if status == "404":
+            return None
+        if status is not None:
+            raise Unavailable(f"{stream}: {status} {headers.get('Description', '')}")
+        return Stored(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, answer.data)
+
+    async def _read_from_leader(self, stream: str, subject: str) -> Stored | None:
+        query = json.dumps({"last_by_subj": subject}).encode()
+        answer = json.loads((await self._call(f"$JS.API.STREAM.MSG.GET.{stream}", query)).data)
+        error = answer.get("error")
+        if error is None:
+            found = answer["message"]
+            headers = _parse_headers(base64.b64decode(found.get("hdrs", "")))
+            data = base64.b64decode(found.get("data", ""))
+            return Stored(found["subject"], int(found["seq"]), headers, data)
+        if error.get("err_code") == 10037:  # no message found
+            return None
+        raise Unavailable(f"{stream}: {error.get('description')}")
+
+    async def purge(self, stream: str, subject: str, *, through: int | None = None) -> None:
+        """See ports.Bus."""
+        query: dict[str, object] = {"filter": subject}
+        if through is not None:
+            query["seq"] = through + 1
+        answer = await self._call(f"$JS.API.STREAM.PURGE.{stream}", json.dumps(query).encode())
+        _checked(answer.data)
+
+    def follow(
+        self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
+    ) -> AsyncIterator[Stored | CaughtUp]:
+        """See ports.Bus."""
+        return follow(
+            self._nc, self._reconnected, stream, subject, after=after, headers_only=headers_only
+        )
+
+    def work(self, channel: str, slots: int) -> AsyncIterator[Job]:
+        """See ports.Bus."""
+        source = JobSource(self._nc, self._reconnected, channel, slots)
+        self._sources[channel] = source
+        return source.jobs()
+
+    def release(self, channel: str) -> None:
+        """See ports.Bus."""
+        self._sources[channel].release()
+
+    async def tell(self, subject: str, data: bytes = b"") -> None:
+        """See ports.Bus."""
+        try:
+            await self._nc.publish(subject, data)
+        except NETWORK_ERRORS as error:
+            raise Unavailable(f"{subject}: {error!r}") from error
+
+    async def ask(self, subject: str, data: bytes, *, timeout: float = 5.0) -> bytes:  # noqa: ASYNC109
+        """See ports.Bus."""
+        return (await self._call(subject, data, seconds=timeout)).data
+
+    async def ask_all(self, subject: str, *, seconds: float) -> list[bytes]:
+        """See ports.Bus."""
+        answers: list[bytes] = []
+
+        async def hear(msg: Msg) -> None:
+            if not (msg.headers and "Status" in msg.headers):
+                answers.append(msg.data)
+
+        try:
+            inbox = self._nc.new_inbox()
+            subscription = await self._nc.subscribe(inbox, cb=hear)
+            await self._nc.publish(subject, b"", reply=inbox)
+            await asyncio.sleep(seconds)  # nobody knows how many will answer
+            await subscription.unsubscribe()
+        except NETWORK_ERRORS as error:
+            raise Unavailable(f"{subject}: {error!r}") from error
+        return answers
+
+    async def answer(
+        self,
+        subject: str,
+        handler: Callable[[str, bytes], Awaitable[bytes | None]],
+        *,
+        group: str = "",
+    ) -> None:
+        """See ports.Bus."""
+
+        async def hear(msg: Msg) -> None:
+            reply = await handler(msg.subject, msg.data)
+            if msg.reply and reply is not None:
+                await self._nc.publish(msg.reply, reply)
+
+        await self._nc.subscribe(subject, queue=group, cb=hear)
+
+    async def store_usage(self) -> float | None:
+        """The share of the account's file store in use, 0 to 1; None where it has no limit."""
+        info = _checked((await self._call("$JS.API.INFO", b"")).data)
+        limit = int(info["limits"]["max_storage"])
+        return int(info["storage"]) / limit if limit > 0 else None
+
+    async def _call(
+        self,
+        subject: str,
+        data: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        seconds: float = TIMEOUT,
+    ) -> Msg:
+        try:
+            return await self._nc.request(subject, data, timeout=seconds, headers=headers)
+        except NETWORK_ERRORS as error:
+            raise Unavailable(f"{subject}: {error or type(error).__name__}") from error
+
+    async def _on_reconnect(self) -> None:
+        maillog.bus_back()
+        self._reconnected.set()
+        self._reconnected.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """The `error` object of a JetStream answer."""
+
+    err_code: int
+    description: str
+
+    def raised(self) -> Exception:
+        if self.err_code in CONFLICTS:
+            return Conflict(self.description)
+        if self.err_code in FULL:
+            return StoreFull(self.description)
+        return Unavailable(f"{self.description} ({self.err_code})")
+
+
+def _checked(data: bytes) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(data)
+    error = answer.get("error")
+    if error:
+        raise ApiError(error.get("err_code", 0), error.get("description", "")).raised()
+    return answer
+
+
+def _parse_headers(block: bytes) -> dict[str, str]:
+    """`NATS/1.0\\r\\nName: value\\r\\n...` (ADR-4)."""
+    lines = block.decode().split("\r\n")[1:]
+    pairs = (line.partition(":") for line in lines if line)
+    return {name: value.strip() for name, _, value in pairs}
+
+
+async def _on_error(error: Exception) -> None:
+    if isinstance(error, OSError):  # each failed try to reconnect; bus_away has said it once
+        return
+    maillog.bus_error(str(error) or type(error).__name__)
+
+
+async def _on_disconnect() -> None:
+    maillog.bus_away("connection lost")

@@ -1,0 +1,63 @@
+"""What one delivery attempt did for one recipient: Delivered, Deferred or Failed. Pure.
+
+qmail's K, Z and D (qmail-rspawn). There is no fourth outcome: whatever is not known to be
+permanent is Deferred. `text` is the sentence the log, the bounce and the operator see; qmail's
+wording where qmail has one.
+"""
+
+import re
+from dataclasses import dataclass
+
+MAX_TEXT = 1000
+
+# At the start of a line, or of what one_line made of it, behind the reply code if that is there.
+_STATUS = re.compile(r"(?:^|[\n/])(?:\d{3}[ -])?(([245])\.\d{1,3}\.\d{1,3})(?![\d.])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The next hop, or the mailbox, has it and answers for it."""
+
+    text: str
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """Not now; it stays in the queue. `status` is an RFC 3463 code of class 4."""
+
+    text: str
+    status: str = "4.0.0"
+    peer: str = ""
+    reply: str = ""  # what the peer said, for Diagnostic-Code; empty where no peer spoke
+    no_connection: bool = False  # the destination itself could not be reached
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Never; the sender gets a bounce. `status` is an RFC 3463 code of class 5."""
+
+    text: str
+    status: str = "5.0.0"
+    peer: str = ""
+    reply: str = ""
+
+
+Outcome = Delivered | Deferred | Failed
+
+
+def status_of(reply_text: str, code: int) -> str:
+    """The enhanced status code a line of an SMTP reply begins with, or its class's general one.
+
+    A code of another class than the reply's is a peer's mistake; the reply's class rules.
+    """
+    found = _STATUS.search(reply_text)
+    if found and int(found[2]) == code // 100:
+        return found[1]
+    return f"{code // 100}.0.0"
+
+
+def one_line(text: str, limit: int = MAX_TEXT) -> str:
+    """`text` as printable ASCII on one line, `/` for a line end, as qmail-send logs it."""
+    lines = "/".join(part for part in text.replace("\r", "\n").split("\n") if part.strip())
+    return "".join(c if " " <= c <= "~" else "?" for c in lines[:limit])

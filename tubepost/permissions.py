@@ -1,0 +1,108 @@
+"""What each service may do on the bus: its user's subject permissions. Pure.
+
+Whatever is not listed is denied. Only scheduler may make streams. A service may read only its own
+inbox. Written into the server's configuration by `tubepost up`, and by the chart for a cluster.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tubepost import subjects
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Subjects a user may publish and subscribe to; `answers`: may reply to requests."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    answers: bool = False
+
+
+def rights(shards: int) -> dict[str, Rights]:
+    """The rights of the five services. A shard's stream is a token of its own: no wildcard fits."""
+    shared = (subjects.DIRECTORY, subjects.CONTROL)
+    return {
+        "smtpd": Rights(
+            (
+                "mail.>",
+                "q.>",
+                subjects.AUTH_CHECK,
+                "$JS.API.INFO",
+                *_reads([*shared, subjects.RELAY]),
+            ),
+            (_inbox("smtpd"),),
+        ),
+        "scheduler": Rights(
+            (
+                "$JS.API.>",
+                "mail.>",
+                "q.>",
+                "d.>",
+                f"$KV.{subjects.LEASES}.>",
+                subjects.INFLIGHT_ANY,
+                subjects.VIEW_ANY,
+                subjects.DONE_HINT_ANY,
+            ),
+            (_inbox("scheduler"), subjects.DONE_HINT_ANY, subjects.VIEW_ANY),
+            answers=True,
+        ),
+        "remote": _worker("remote", shards, [subjects.CONTROL]),
+        "local": _worker("local", shards, shared),
+        "popauth": Rights(
+            (
+                *(f"$KV.{bucket}.>" for bucket in (*shared, subjects.RELAY)),
+                *_reads([*shared, subjects.RELAY]),
+            ),
+            (_inbox("popauth"), subjects.AUTH_CHECK),
+            answers=True,
+        ),
+    }
+
+
+def _inbox(service: str) -> str:
+    return f"_INBOX_{service}.>"
+
+
+def _reads(buckets: Iterable[str]) -> list[str]:
+    """Following a bucket, and reading single keys."""
+    found = []
+    for bucket in buckets:
+        stream = subjects.bucket_stream(bucket)
+        found += [
+            f"$JS.API.CONSUMER.CREATE.{stream}",
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
+            f"$JS.API.DIRECT.GET.{stream}.>",
+            f"$JS.API.STREAM.MSG.GET.{stream}",
+        ]
+    return found
+
+
+def _worker(channel: str, shards: int, buckets: Iterable[str]) -> Rights:
+    """Takes its channel's jobs, reads records and bodies, writes outcomes, ends records."""
+    queue = [
+        pattern
+        for shard in range(shards)
+        for pattern in (
+            f"$JS.API.DIRECT.GET.{subjects.queue_stream(shard)}.>",
+            f"$JS.API.STREAM.MSG.GET.{subjects.queue_stream(shard)}",
+            f"$JS.API.STREAM.PURGE.{subjects.queue_stream(shard)}",
+        )
+    ]
+    dispatch = subjects.DISPATCH
+    return Rights(
+        (
+            "q.>",
+            subjects.DONE_HINT_ANY,
+            subjects.INFLIGHT_ANY,
+            f"$JS.API.CONSUMER.MSG.NEXT.{dispatch}.{channel}",
+            f"$JS.ACK.{dispatch}.{channel}.>",
+            f"$JS.ACK.*.*.{dispatch}.{channel}.>",
+            f"$JS.API.DIRECT.GET.{subjects.MAIL}.>",
+            f"$JS.API.STREAM.MSG.GET.{subjects.MAIL}",
+            *queue,
+            *_reads(buckets),
+        ),
+        (_inbox(channel), subjects.INFLIGHT_ANY),
+        answers=True,
+    )

@@ -1,0 +1,154 @@
+"""Makes the streams and buckets. Idempotent; run by the scheduler, which owns the queue.
+
+The memory streams (DISPATCH, leases) vanish with a single server's restart and are made again.
+What exists is left as it is: changing a stream is an operator's act.
+"""
+
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    PersistMode,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, BadRequestError
+
+from tubepost import subjects
+from tubepost.errors import Unavailable
+from tubepost.nats_pull import NETWORK_ERRORS
+
+DUPLICATE_WINDOW = 600.0
+ACK_WAIT = 60.0
+MAX_JOBS = 100_000
+STREAM_EXISTS = 10058
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`relay_window`: seconds an address stays on the relay list."""
+
+    shards: int
+    replicas: int
+    relay_window: float
+
+
+async def provision(client: Client, plan: Plan) -> bool:
+    """Makes what is missing; True where DISPATCH had to be made, empty. Raises Unavailable."""
+    js = client.jetstream(timeout=5)
+    created = set()
+    try:
+        for config in streams(plan):
+            if await _made(js, config):
+                created.add(config.name)
+        for channel in subjects.CHANNELS:
+            await js.add_consumer(subjects.DISPATCH, _worker(channel))
+    except (APIError, *NETWORK_ERRORS) as error:
+        raise Unavailable(f"cannot make the streams: {error!r}") from error
+    return subjects.DISPATCH in created
+
+
+async def _made(js: JetStreamContext, config: StreamConfig) -> bool:
+    try:
+        return bool((await js.add_stream(config)).did_create)
+    except BadRequestError as error:
+        if error.err_code != STREAM_EXISTS:
+            raise
+        return False
+
+
+def streams(plan: Plan) -> list[StreamConfig]:
+    """Every stream, buckets included."""
+    queue = [_queue(s, plan) for s in range(plan.shards)]
+    return [*queue, _mail(plan), _dispatch(plan), _leases(plan), *_buckets(plan)]
+
+
+def _queue(shard: int, plan: Plan) -> StreamConfig:
+    """No max_msgs_per_subject, ever: an overwritten revision could return after a kill (fact 3)."""
+    return StreamConfig(
+        name=subjects.queue_stream(shard),
+        subjects=[subjects.queue_subjects(shard)],
+        num_replicas=plan.replicas,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=DUPLICATE_WINDOW,
+    )
+
+
+def _mail(plan: Plan) -> StreamConfig:
+    return StreamConfig(
+        name=subjects.MAIL,
+        subjects=["mail.*.*"],
+        num_replicas=plan.replicas,
+        allow_direct=True,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=DUPLICATE_WINDOW,
+    )
+
+
+def _dispatch(plan: Plan) -> StreamConfig:
+    return StreamConfig(
+        name=subjects.DISPATCH,
+        subjects=["d.>"],
+        storage=StorageType.MEMORY,
+        retention=RetentionPolicy.WORK_QUEUE,
+        num_replicas=plan.replicas,
+        discard=DiscardPolicy.NEW,
+        max_msgs=MAX_JOBS,
+    )
+
+
+def _worker(channel: str) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=channel,
+        filter_subject=subjects.jobs(channel),
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT,
+        max_ack_pending=20_000,
+        max_deliver=-1,
+    )
+
+
+def _leases(plan: Plan) -> StreamConfig:
+    return StreamConfig(
+        name=subjects.bucket_stream(subjects.LEASES),
+        subjects=[f"$KV.{subjects.LEASES}.>"],
+        storage=StorageType.MEMORY,
+        num_replicas=plan.replicas,
+        max_msgs_per_subject=1,
+        allow_msg_ttl=True,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+        discard=DiscardPolicy.NEW,
+    )
+
+
+def _buckets(plan: Plan) -> list[StreamConfig]:
+    """The relay list may be lost with a crash (a login brings it back); the rest may not."""
+
+    def bucket(name: str, **more: object) -> StreamConfig:
+        return StreamConfig(
+            name=subjects.bucket_stream(name),
+            subjects=[f"$KV.{name}.>"],
+            num_replicas=plan.replicas,
+            max_msgs_per_subject=1,
+            allow_rollup_hdrs=True,
+            allow_direct=True,
+            discard=DiscardPolicy.NEW,
+            **more,  # type: ignore[arg-type]
+        )
+
+    alone = plan.replicas == 1
+    relay = bucket(
+        subjects.RELAY,
+        max_age=plan.relay_window,
+        storage=StorageType.FILE if alone else StorageType.MEMORY,
+        **({"persist_mode": PersistMode.ASYNC} if alone else {}),
+    )
+    return [relay, bucket(subjects.DIRECTORY), bucket(subjects.CONTROL)]

@@ -1,0 +1,117 @@
+"""`smtproutes`: which relay takes the mail for a domain, instead of its MX hosts. Pure.
+
+An entry is `domain:relay[:port]`, as in qmail-remote. `domain` may be `.suffix` (every host below
+it) or empty (every other domain); an empty relay means: use MX, an exception to a wider entry.
+An IPv6 relay stands in brackets.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from tubepost.address import AddressError, parse_domain, printable
+from tubepost.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """`host`: a name (its address records are used, never its MX) or an IP without brackets."""
+
+    host: str
+    port: int | None = None
+
+
+Routes = Mapping[str, Relay | None]
+"""By domain, `.suffix` or "" for the default. None: use MX."""
+
+
+def parse(entries: Iterable[str]) -> Routes:
+    """The routes in `entries`, one each; blank ones and `#` comments are passed over.
+
+    Raises BadInput for the first entry that is wrong.
+    """
+    routes: dict[str, Relay | None] = {}
+    for entry in entries:
+        text = entry.strip()
+        if not text or text.startswith("#"):
+            continue
+        domain, relay = _parse_entry(text)
+        if domain in routes:
+            raise BadInput(f"smtproutes: {domain or 'the default'} has two routes; keep one")
+        routes[domain] = relay
+    return routes
+
+
+def lookup(routes: Routes, domain: str) -> Relay | None:
+    """The relay for a mail domain, None for MX: its exact name, then suffixes, then the default."""
+    name = domain.lower()
+    if name in routes:
+        return routes[name]
+    labels = name.split(".")
+    for first in range(1, len(labels)):
+        suffix = "." + ".".join(labels[first:])
+        if suffix in routes:
+            return routes[suffix]
+    return routes.get("")
+
+
+def _parse_entry(text: str) -> tuple[str, Relay | None]:
+    try:
+        domain, relay = _split_entry(text)
+        return _parse_domain_part(domain), _parse_relay(relay)
+    except BadInput as error:
+        raise BadInput(f"smtproutes: {printable(text)!r}: {error}") from error
+
+
+def _split_entry(text: str) -> tuple[str, str]:
+    """At the first colon that is not inside the brackets of an address literal."""
+    start = text.find("]") + 1 if text.startswith("[") else 0
+    colon = text.find(":", start)
+    if colon < 0:
+        raise BadInput("write domain:relay or domain:relay:port")
+    return text[:colon].strip(), text[colon + 1 :].strip()
+
+
+def _parse_domain_part(text: str) -> str:
+    if not text:
+        return ""
+    if text.startswith("."):
+        return "." + parse_domain(text[1:])
+    return parse_domain(text).lower()
+
+
+def _parse_relay(text: str) -> Relay | None:
+    if not text:
+        return None
+    if text.startswith("["):
+        literal, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise BadInput("a relay in brackets is [address] or [address]:port")
+        return Relay(_parse_literal(literal), _parse_port(rest[1:]) if rest else None)
+    host, colon, port = text.partition(":")
+    if ":" in port:
+        raise BadInput("an IPv6 relay stands in brackets: [2001:db8::1]:port")
+    return Relay(_parse_host(host), _parse_port(port) if colon else None)
+
+
+def _parse_literal(text: str) -> str:
+    bare = text[5:] if text[:5].lower() == "ipv6:" else text
+    try:
+        return str(ip_address(bare))
+    except ValueError as error:
+        raise BadInput(f"{printable(text)!r} is not an IP address") from error
+
+
+def _parse_host(text: str) -> str:
+    if text.replace(".", "").isdigit():
+        return _parse_literal(text)
+    try:
+        return parse_domain(text)
+    except AddressError as error:
+        raise BadInput(f"{printable(text)!r} is not a host name; leave it empty for MX") from error
+
+
+def _parse_port(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535:
+        return int(text)
+    raise BadInput(f"{printable(text)!r} is not a port; write a number from 1 to 65535")

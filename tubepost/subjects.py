@@ -1,0 +1,125 @@
+"""Every name on the bus: streams, subjects, buckets, durables. Nothing is spelled elsewhere.
+
+Subjects of the queue: `q.<shard>.<mail id>.<unit>` holds a record, `mail.<mail id>.<chunk>` a piece
+of a body, `d.<channel>.<shard>.<mail id>.<unit>` a job. docs/subjects.md is compared with this file.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+MAIL = "MAIL"
+DISPATCH = "DISPATCH"
+LEASES = "leases"
+RELAY = "relay"
+DIRECTORY = "directory"
+CONTROL = "control"
+
+LOCAL = "local"
+REMOTE = "remote"
+CHANNELS = (LOCAL, REMOTE)
+
+AUTH_CHECK = "auth.check"
+"""Request: is this the password of that account? Answered by popauth."""
+
+SPLIT_UNIT = "S"
+"""The unit name of a mail that has still to be split, and of the group it becomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Names one record of the queue."""
+
+    shard: int
+    mail_id: str
+    unit: str
+
+    @property
+    def record(self) -> str:
+        return f"q.{self.shard}.{self.mail_id}.{self.unit}"
+
+    def job(self, channel: str) -> str:
+        return f"d.{channel}.{self.shard}.{self.mail_id}.{self.unit}"
+
+    def __str__(self) -> str:
+        return f"{self.shard}.{self.mail_id}.{self.unit}"
+
+
+def key_of(subject: str) -> Key:
+    """The key in a record's, a job's or a hint's subject: its last three tokens."""
+    shard, mail_id, unit = subject.rsplit(".", 3)[-3:]
+    return Key(int(shard), mail_id, unit)
+
+
+def queue_stream(shard: int) -> str:
+    return f"QUEUE_{shard}"
+
+
+def queue_subjects(shard: int) -> str:
+    return f"q.{shard}.*.*"
+
+
+def body_chunk(mail_id: str, index: int) -> str:
+    return f"mail.{mail_id}.{index}"
+
+
+def body(mail_id: str) -> str:
+    return f"mail.{mail_id}.*"
+
+
+def jobs(channel: str) -> str:
+    return f"d.{channel}.>"
+
+
+def bucket_stream(bucket: str) -> str:
+    return f"KV_{bucket}"
+
+
+def bucket_key(bucket: str, key: str) -> str:
+    return f"$KV.{bucket}.{key}"
+
+
+def lease(shard: int) -> str:
+    return bucket_key(LEASES, f"sched.{shard}")
+
+
+def done_hint(shard: int) -> str:
+    """A worker tells the shard's owner that a record is gone. A hint: losing it costs only time."""
+    return f"w.done.{shard}"
+
+
+DONE_HINT_ANY = "w.done.*"
+
+
+def hint(key: Key, seq: int) -> bytes:
+    """The payload of a hint: this version of the record is no longer there."""
+    return f"{key} {seq}".encode()
+
+
+def parse_hint(data: bytes) -> tuple[Key, int]:
+    name, _, seq = data.decode().partition(" ")
+    return key_of(name), int(seq)
+
+
+def inflight(shard: int) -> str:
+    """Asked of every worker: which records of this shard do you hold?"""
+    return f"w.inflight.{shard}"
+
+
+def view(shard: int, what: str) -> str:
+    """Asked of a shard's owner: its part of the queue. `what`: counts, list."""
+    return f"ctl.{shard}.{what}"
+
+
+VIEW_ANY = "ctl.*.*"
+
+INFLIGHT_ANY = "w.inflight.*"
+
+
+def shard_of(channel: str, destination: str, mail_id: str, shards: int) -> int:
+    """Where a unit lives.
+
+    All remote mail to one destination shares a shard, so that one owner sees it and can limit it.
+    Local mail has no such limit and spreads by mail: each shard syncs its own file.
+    """
+    name = destination.lower() if channel == REMOTE else mail_id
+    return zlib.crc32(name.encode()) % shards
