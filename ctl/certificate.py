@@ -1,4 +1,7 @@
-"""A self-signed certificate for a first start. Clients must be told to trust it, or be given one."""
+"""A self-signed certificate for a first start.
+
+Clients must be told to trust it, or the files be replaced by real ones.
+"""
 
 import datetime
 import os

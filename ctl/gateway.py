@@ -1,4 +1,4 @@
-"""One admin port in front of five processes: passes /v1 on to its owner, joins metrics and health."""
+"""One admin port in front of five processes: passes /v1 on to its owner, joins the rest."""
 
 from collections.abc import Callable, Mapping
 
@@ -14,12 +14,49 @@ from tubepost.admin import problem
 HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
 
 
+class Gateway:
+    """`addresses`: where each service's own admin port is now, by service."""
+
+    def __init__(
+        self, addresses: Callable[[], Mapping[str, str]], client: httpx.AsyncClient
+    ) -> None:
+        self._addresses, self._client = addresses, client
+        self._owners = {part: name for name, service in SERVICES.items() for part in service.owns}
+
+    async def not_ready(self) -> dict[str, str]:
+        """Why the platform is not ready, by check; empty when it is."""
+        reasons: dict[str, str] = {}
+        for name in SERVICES:
+            answer = await _ask(self._client, self._addresses().get(name), "/readyz")
+            if answer is None:
+                reasons[name] = "does not answer"
+            elif answer.status_code != 200:
+                reasons |= answer.json()["reasons"]
+        return reasons
+
+    async def metrics(self) -> str:
+        """The metrics of every service that answers."""
+        texts = {}
+        for name in SERVICES:
+            answer = await _ask(self._client, self._addresses().get(name), "/metrics")
+            if answer is not None:
+                texts[name] = answer.text
+        return joined(texts)
+
+    async def pass_on(self, path: str, request: Request) -> Response:
+        """The owner's answer to a request for /v1/`path`."""
+        address = self._addresses().get(self._owners.get(path.partition("/")[0], ""))
+        if address is None:
+            return problem(404, f"there is no resource /v1/{path}")
+        return await _passed_on(self._client, f"http://{address}", request)
+
+
 def create_gateway(
     addresses: Callable[[], Mapping[str, str]], client: httpx.AsyncClient
 ) -> FastAPI:
-    """`addresses`: where each service's own admin port is now, by service."""
+    """The app of the one port."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    owner = {part: name for name, service in SERVICES.items() for part in service.owns}
+    gateway = Gateway(addresses, client)
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:
@@ -27,33 +64,15 @@ def create_gateway(
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
-        reasons = {}
-        for name in SERVICES:
-            answer = await _ask(client, addresses().get(name), "/readyz")
-            if answer is None:
-                reasons[name] = "does not answer"
-            elif answer.status_code != 200:
-                reasons.update(answer.json()["reasons"])
-        return JSONResponse(
-            {"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200
-        )
+        reasons = await gateway.not_ready()
+        body = {"ready": not reasons, "reasons": reasons}
+        return JSONResponse(body, status_code=503 if reasons else 200)
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        texts = {}
-        for name in SERVICES:
-            answer = await _ask(client, addresses().get(name), "/metrics")
-            if answer is not None:
-                texts[name] = answer.text
-        return Response(joined(texts), media_type=CONTENT_TYPE_LATEST)
+        return Response(await gateway.metrics(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.api_route("/v1/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
-    async def pass_on(path: str, request: Request) -> Response:
-        address = addresses().get(owner.get(path.partition("/")[0], ""))
-        if address is None:
-            return problem(404, f"there is no resource /v1/{path}")
-        return await _passed_on(client, f"http://{address}", request)
-
+    app.add_api_route("/v1/{path:path}", gateway.pass_on, methods=["GET", "POST", "PUT", "DELETE"])
     return app
 
 

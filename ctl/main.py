@@ -1,4 +1,7 @@
-"""The command `tubepost`. Errors are one line on stderr: exit code 2 for wrong use, 1 for the rest."""
+"""The command `tubepost`.
+
+Errors are one line on stderr; exit code 2 for wrong use, 1 for the rest.
+"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The five services as `tubepost up` sees them: their settings, their entry, what they own of /v1."""
+"""The five services as `tubepost up` sees them: settings, entry, what they own of /v1."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

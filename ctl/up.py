@@ -26,7 +26,14 @@ from ctl.services import SERVICES
 from tubepost import maillog
 from tubepost.admin import Health, create_app
 from tubepost.errors import BadInput
-from tubepost.runtime import Context, admin_server, background, stop_on_signals, until_drained
+from tubepost.runtime import (
+    Context,
+    admin_server,
+    background,
+    settle_memory,
+    stop_on_signals,
+    until_drained,
+)
 
 WAIT_FOR_LOCK = 15.0
 """Seconds for the processes of a killed run to be gone."""
@@ -84,6 +91,7 @@ def locked(folder: Path) -> Iterator[int]:
 async def _up(options: Options, lock: int) -> int:
     stopping = asyncio.Event()
     stop_on_signals(stopping)
+    settle_memory()
     token = _token(options.data)
     (options.data / "mail").mkdir(mode=0o700, exist_ok=True)
     async with _bus(options, lock) as bus:

@@ -41,7 +41,7 @@ class Courier(Protocol):
     """Takes a mail to where it goes."""
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
-        """One outcome for each recipient. What goes wrong with a mail is an outcome, no exception."""
+        """One outcome for each recipient. What goes wrong with a mail is an outcome too."""
         ...
 
 

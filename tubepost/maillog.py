@@ -5,9 +5,10 @@ counts what it logs. The events and their fields are listed in docs/logs.md; a t
 Never logged: passwords, bodies.
 """
 
+import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 import structlog
 
@@ -54,6 +55,13 @@ def service_stopped(name: str) -> None:
 def settings_in_force(name: str, values: Mapping[str, object]) -> None:
     """The effective settings, secrets left out."""
     _log.info("service.settings", name=name, values=dict(values))
+
+
+_encode = json.JSONEncoder(default=str).encode  # made once: json.dumps makes one for each line
+
+
+def _json_line(_logger: object, _method: str, event: MutableMapping[str, object]) -> str:
+    return _encode(event)
 
 
 def bad_setting(name: str, why: str) -> None:

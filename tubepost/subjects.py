@@ -1,7 +1,8 @@
 """Every name on the bus: streams, subjects, buckets, durables. Nothing is spelled elsewhere.
 
-Subjects of the queue: `q.<shard>.<mail id>.<unit>` holds a record, `mail.<mail id>.<chunk>` a piece
-of a body, `d.<channel>.<shard>.<mail id>.<unit>` a job. docs/subjects.md is compared with this file.
+Subjects of the queue: `q.<shard>.<mail id>.<unit>` holds a record, `mail.<mail id>.<chunk>` a
+piece of a body, `d.<channel>.<shard>.<mail id>.<unit>` a job. docs/subjects.md is compared with
+this file.
 """
 
 import zlib

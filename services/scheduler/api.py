@@ -53,7 +53,7 @@ class Views:
         try:
             data = json.dumps(question).encode()
             answer: dict[str, Any] = json.loads(
-                await self._bus.ask(subjects.view(shard, what), data, timeout=3)
+                await self._bus.ask(subjects.view(shard, what), data, seconds=3)
             )
         except Unavailable as error:
             raise Unavailable(f"shard {shard} of the queue has no scheduler now") from error

@@ -30,8 +30,10 @@ class Lease:
 
     async def acquire(self) -> None:
         """Returns once the lease is ours."""
-        while not await self._try():
-            await asyncio.sleep(RENEW / 2)
+        while True:
+            if await self._try():
+                return
+            await asyncio.sleep(RENEW / 2)  # a lease that ends says so to nobody
 
     async def _try(self) -> bool:
         try:

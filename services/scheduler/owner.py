@@ -86,7 +86,7 @@ class Owner:
         self._news.set()
 
     async def jobs_lost(self) -> None:
-        """DISPATCH was made anew, empty: everything that is out and held by no worker goes again."""
+        """DISPATCH was made anew, empty: what is out and held by no worker goes out again."""
         holding = await self._held_by_workers()
         for key in [k for k in self.shard.out if k not in holding]:
             self.shard.put_back(key, self._clock())

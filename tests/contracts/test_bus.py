@@ -1,0 +1,442 @@
+"""What tubepost.ports.Bus promises, on each adapter."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.contracts.reading import PATIENCE, reading, rounds, subjects_of, until_caught_up
+from tests.fakes import FakeClock
+from tubepost import subjects
+from tubepost.errors import Conflict, Unavailable
+from tubepost.ports import Bus, CaughtUp, Stored
+
+QUEUE, EVERY = "QUEUE_0", "q.0.*.*"
+MAIL_A = "q.0.a.0"
+MAIL_B = "q.0.b.0"
+JOB = "d.local.0.a.0"
+
+
+def says(text: bytes | None) -> Callable[[str, bytes], Awaitable[bytes | None]]:
+    async def handler(_subject: str, _data: bytes) -> bytes | None:
+        return text
+
+    return handler
+
+
+# --- append
+
+
+async def test_sequences_grow_within_a_stream(any_bus: Bus) -> None:
+    first = await any_bus.append(MAIL_A, b"1")
+    second = await any_bus.append(MAIL_B, b"2")
+    assert 0 < first < second
+
+
+async def test_streams_count_for_themselves(any_bus: Bus) -> None:
+    assert await any_bus.append("q.0.a.0") == await any_bus.append("q.1.a.0") == 1
+
+
+async def test_a_subject_that_no_stream_stores_is_unavailable(any_bus: Bus) -> None:
+    with pytest.raises(Unavailable):
+        await any_bus.append("q.999.a.0", b"x")
+
+
+async def test_a_repeated_msg_id_is_stored_once(any_bus: Bus) -> None:
+    first = await any_bus.append(MAIL_A, b"1", msg_id="m")
+    assert await any_bus.append(MAIL_A, b"1", msg_id="m") == first
+    other = await any_bus.append(MAIL_A, b"2", msg_id="n")
+    assert other == first + 1
+
+
+async def test_a_msg_id_is_remembered_after_its_message_is_gone(any_bus: Bus) -> None:
+    first = await any_bus.append(MAIL_A, b"1", msg_id="m")
+    await any_bus.purge(QUEUE, MAIL_A)
+    assert await any_bus.append(MAIL_A, b"1", msg_id="m") == first
+    assert await any_bus.read(QUEUE, MAIL_A, leader=True) is None
+
+
+async def test_expect_zero_means_none_there(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_A, b"1", expect=0)
+    with pytest.raises(Conflict):
+        await any_bus.append(MAIL_A, b"2", expect=0)
+    await any_bus.append(MAIL_B, b"another subject", expect=0)
+
+
+async def test_expect_is_the_sequence_of_the_subjects_last_message(any_bus: Bus) -> None:
+    first = await any_bus.append(MAIL_A, b"1")
+    await any_bus.append(MAIL_B, b"elsewhere")
+    second = await any_bus.append(MAIL_A, b"2", expect=first)
+    with pytest.raises(Conflict):
+        await any_bus.append(MAIL_A, b"3", expect=first)
+    found = await any_bus.read(QUEUE, MAIL_A, leader=True)
+    assert found is not None
+    assert (found.seq, found.data) == (second, b"2")
+
+
+async def test_expect_zero_holds_again_after_a_purge(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_A, b"1")
+    await any_bus.purge(QUEUE, MAIL_A)
+    assert await any_bus.append(MAIL_A, b"2", expect=0) == 2
+
+
+async def test_without_replace_the_queue_keeps_older_messages(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_A, b"1")
+    await any_bus.append(MAIL_A, b"2")
+    async with reading(any_bus.follow(QUEUE, EVERY)) as items:
+        assert [s.data for s in await until_caught_up(items)] == [b"1", b"2"]
+
+
+async def test_replace_ends_older_messages_of_its_subject_only(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_B, b"stays")
+    first = await any_bus.append(MAIL_A, b"1")
+    await any_bus.append(MAIL_A, b"2", expect=first, replace=True)
+    async with reading(any_bus.follow(QUEUE, EVERY)) as items:
+        assert [s.data for s in await until_caught_up(items)] == [b"stays", b"2"]
+
+
+async def test_a_replace_that_conflicts_changes_nothing(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_A, b"1")
+    with pytest.raises(Conflict):
+        await any_bus.append(MAIL_A, b"2", expect=99, replace=True)
+    found = await any_bus.read(QUEUE, MAIL_A, leader=True)
+    assert found is not None
+    assert found.data == b"1"
+
+
+async def test_a_bucket_keeps_the_last_value_of_a_key(any_bus: Bus) -> None:
+    await any_bus.append("$KV.control.me", b"old")
+    await any_bus.append("$KV.control.me", b"new")
+    async with reading(any_bus.follow("KV_control", "$KV.control.>")) as items:
+        assert [s.data for s in await until_caught_up(items)] == [b"new"]
+
+
+async def test_a_message_with_a_time_to_live_ends(any_bus: Bus, clock: FakeClock) -> None:
+    lease = subjects.lease(0)
+    await any_bus.append(lease, b"me", expect=0, ttl=1)
+    with pytest.raises(Conflict):
+        await any_bus.append(lease, b"you", expect=0, ttl=1)
+    clock.advance(1)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                await any_bus.append(lease, b"you", expect=0, ttl=30)
+            except Conflict:
+                await asyncio.sleep(0.05)  # the server tells nobody of the end
+            else:
+                break
+    found = await any_bus.read("KV_leases", lease, leader=True)
+    assert found is not None
+    assert found.data == b"you"
+
+
+# --- read and purge
+
+
+@pytest.mark.parametrize("leader", [True, False])
+async def test_read_gives_the_last_message_binary_exact(any_bus: Bus, leader: bool) -> None:
+    data = bytes(range(256)) + b"\r\n.\r\n"
+    await any_bus.append(MAIL_A, b"older")
+    seq = await any_bus.append(MAIL_A, data, headers={"Tubepost": '{"s":"a: b"}'})
+    found = await any_bus.read(QUEUE, MAIL_A, leader=leader)
+    assert found is not None
+    assert (found.subject, found.seq, found.data) == (MAIL_A, seq, data)
+    assert found.headers["Tubepost"] == '{"s":"a: b"}'
+
+
+@pytest.mark.parametrize("leader", [True, False])
+async def test_read_of_nothing_is_none(any_bus: Bus, leader: bool) -> None:
+    await any_bus.append(MAIL_B, b"another")
+    assert await any_bus.read(QUEUE, MAIL_A, leader=leader) is None
+
+
+@pytest.mark.parametrize("leader", [True, False])
+async def test_an_empty_message_is_not_none(any_bus: Bus, leader: bool) -> None:
+    seq = await any_bus.append(MAIL_A)
+    found = await any_bus.read(QUEUE, MAIL_A, leader=leader)
+    assert found is not None
+    assert (found.seq, found.data) == (seq, b"")
+
+
+@pytest.mark.parametrize("leader", [True, False])
+async def test_read_of_a_stream_that_is_not_there_is_unavailable(
+    any_bus: Bus, leader: bool
+) -> None:
+    with pytest.raises(Unavailable):
+        await any_bus.read("QUEUE_999", "q.999.a.0", leader=leader)
+
+
+async def test_purge_removes_one_subject(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_A, b"1")
+    await any_bus.append(MAIL_A, b"2")
+    await any_bus.append(MAIL_B, b"stays")
+    await any_bus.purge(QUEUE, MAIL_A)
+    assert await any_bus.read(QUEUE, MAIL_A, leader=True) is None
+    assert await any_bus.read(QUEUE, MAIL_B, leader=True) is not None
+
+
+async def test_purge_takes_wildcards(any_bus: Bus) -> None:
+    for index in range(3):
+        await any_bus.append(subjects.body_chunk("a", index), b"x", msg_id=f"{index}")
+    await any_bus.append(subjects.body_chunk("ab", 0), b"stays")
+    await any_bus.purge("MAIL", subjects.body("a"))
+    async with reading(any_bus.follow("MAIL", "mail.>")) as items:
+        assert subjects_of(await until_caught_up(items)) == ["mail.ab.0"]
+
+
+async def test_purge_through_spares_what_is_newer(any_bus: Bus) -> None:
+    first = await any_bus.append(MAIL_A, b"1")
+    second = await any_bus.append(MAIL_A, b"2")
+    await any_bus.purge(QUEUE, MAIL_A, through=first)
+    found = await any_bus.read(QUEUE, MAIL_A, leader=True)
+    assert found is not None
+    assert found.seq == second
+    await any_bus.purge(QUEUE, MAIL_A, through=second)
+    assert await any_bus.read(QUEUE, MAIL_A, leader=True) is None
+
+
+async def test_purge_of_nothing_is_no_error(any_bus: Bus) -> None:
+    await any_bus.purge(QUEUE, MAIL_A, through=7)
+    await any_bus.purge(QUEUE, MAIL_A)
+    assert await any_bus.append(MAIL_A, b"1", expect=0) == 1
+
+
+# --- follow
+
+
+async def test_follow_of_nothing_is_caught_up_at_once(any_bus: Bus) -> None:
+    async with reading(any_bus.follow(QUEUE, EVERY)) as items:
+        assert await items.next() == CaughtUp()
+        await any_bus.append(MAIL_A, b"later")
+        later = await items.next()
+    assert isinstance(later, Stored)
+    assert (later.subject, later.seq, later.data) == (MAIL_A, 1, b"later")
+
+
+async def test_follow_gives_all_in_order_then_caught_up_then_what_comes(any_bus: Bus) -> None:
+    names = [f"q.0.m{n}.0" for n in range(600)]
+    await asyncio.gather(*(any_bus.append(name, b"x") for name in names[:300]))
+    async with reading(any_bus.follow(QUEUE, EVERY)) as items:
+        stored = await until_caught_up(items)
+        assert [s.seq for s in stored] == list(range(1, 301))
+        assert sorted(subjects_of(stored)) == sorted(names[:300])
+        for name in names[300:]:
+            await any_bus.append(name, b"x")
+        assert subjects_of(await items.take(300)) == names[300:]
+
+
+async def test_caught_up_comes_once(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_A, b"1")
+    async with reading(any_bus.follow(QUEUE, EVERY)) as items:
+        await until_caught_up(items)
+        await any_bus.append(MAIL_B, b"2")
+        assert isinstance(await items.next(), Stored)
+        await any_bus.append(MAIL_B, b"3")
+        assert isinstance(await items.next(), Stored)
+        await rounds(any_bus)
+        assert items.waiting == 0
+
+
+async def test_follow_after_a_sequence(any_bus: Bus) -> None:
+    first = await any_bus.append(MAIL_A, b"1")
+    await any_bus.append(MAIL_B, b"2")
+    async with reading(any_bus.follow(QUEUE, EVERY, after=first)) as items:
+        assert subjects_of(await until_caught_up(items)) == [MAIL_B]
+
+
+async def test_follow_after_the_end_is_caught_up_at_once(any_bus: Bus) -> None:
+    last = await any_bus.append(MAIL_A, b"1")
+    async with reading(any_bus.follow(QUEUE, EVERY, after=last)) as items:
+        assert await items.next() == CaughtUp()
+
+
+async def test_follow_takes_only_its_subject(any_bus: Bus) -> None:
+    await any_bus.append("$KV.control.me", b"1")
+    await any_bus.append("$KV.control.sub.me", b"2")
+    async with reading(any_bus.follow("KV_control", "$KV.control.*")) as items:
+        assert subjects_of(await until_caught_up(items)) == ["$KV.control.me"]
+
+
+async def test_headers_only_has_no_data(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_A, b"body", headers={"Tubepost": "stored"})
+    async with reading(any_bus.follow(QUEUE, EVERY, headers_only=True)) as items:
+        (stored,) = await until_caught_up(items)
+        await any_bus.append(MAIL_B, b"body", headers={"Tubepost": "later"})
+        later = await items.next()
+    assert isinstance(later, Stored)
+    assert (stored.data, stored.headers["Tubepost"]) == (b"", "stored")
+    assert (later.data, later.headers["Tubepost"]) == (b"", "later")
+
+
+async def test_two_follow_at_once(any_bus: Bus) -> None:
+    async with (
+        reading(any_bus.follow(QUEUE, EVERY)) as one,
+        reading(any_bus.follow(QUEUE, EVERY)) as two,
+    ):
+        await until_caught_up(one)
+        await until_caught_up(two)
+        await any_bus.append(MAIL_A, b"x")
+        assert await one.next() == await two.next()
+
+
+# --- work
+
+
+async def test_a_job_has_its_subject_and_data(any_bus: Bus) -> None:
+    await any_bus.append(JOB, b"17", expect=0)
+    async with reading(any_bus.work("local", 4)) as jobs:
+        job = await jobs.next()
+        assert (job.subject, job.data, job.redelivered) == (JOB, b"17", False)
+        await job.working()
+
+
+async def test_a_job_goes_to_its_channel(any_bus: Bus) -> None:
+    await any_bus.append("d.remote.0.a.0", b"1", expect=0)
+    await any_bus.append("d.local.0.b.0", b"2", expect=0)
+    async with reading(any_bus.work("local", 4)) as local:
+        assert (await local.next()).data == b"2"
+        await rounds(any_bus)
+        assert local.waiting == 0
+
+
+async def test_no_more_jobs_than_slots_are_out(any_bus: Bus) -> None:
+    for n in range(7):
+        await any_bus.append(f"d.local.0.m{n}.0", b"%d" % n, expect=0)
+    async with reading(any_bus.work("local", 3)) as jobs:
+        out = await jobs.take(3)
+        await rounds(any_bus)
+        assert jobs.waiting == 0
+        seen = [job.data for job in out]
+        while len(seen) < 7:
+            await out.pop().finish()
+            any_bus.release("local")
+            out.append(await jobs.next())
+            seen.append(out[-1].data)
+        await rounds(any_bus)
+        assert jobs.waiting == 0
+    assert sorted(seen) == [b"%d" % n for n in range(7)]
+
+
+async def test_a_slot_that_is_released_waits_for_a_later_job(any_bus: Bus) -> None:
+    await any_bus.append(JOB, b"1", expect=0)
+    async with reading(any_bus.work("local", 1)) as jobs:
+        await (await jobs.next()).finish()
+        any_bus.release("local")
+        await any_bus.append("d.local.0.b.0", b"2", expect=0)
+        assert (await jobs.next()).data == b"2"
+
+
+async def test_many_jobs_go_through_few_slots(any_bus: Bus) -> None:
+    names = [f"d.local.0.m{n}.0" for n in range(200)]
+    done = []
+    async with reading(any_bus.work("local", 8)) as jobs:
+        await asyncio.gather(*(any_bus.append(name, b"1", expect=0) for name in names))
+        while len(done) < len(names):
+            job = await jobs.next()
+            done.append(job.subject)
+            await job.finish()
+            any_bus.release("local")
+    assert sorted(done) == sorted(names)
+
+
+async def test_a_double_is_refused_while_the_job_is_queued_or_out(any_bus: Bus) -> None:
+    await any_bus.append(JOB, b"1", expect=0)
+    with pytest.raises(Conflict):
+        await any_bus.append(JOB, b"2", expect=0)
+    async with reading(any_bus.work("local", 4)) as jobs:
+        await jobs.next()
+        with pytest.raises(Conflict):
+            await any_bus.append(JOB, b"2", expect=0)
+        any_bus.release("local")  # released is not finished
+        await rounds(any_bus)
+        with pytest.raises(Conflict):
+            await any_bus.append(JOB, b"2", expect=0)
+
+
+async def test_a_job_that_is_finished_is_gone_and_may_come_anew(any_bus: Bus) -> None:
+    await any_bus.append(JOB, b"1", expect=0)
+    async with reading(any_bus.work("local", 4)) as jobs:
+        await (await jobs.next()).finish()
+        any_bus.release("local")
+        await _stored_again(any_bus, b"2")
+        again = await jobs.next()
+        assert (again.data, again.redelivered) == (b"2", False)
+
+
+async def _stored_again(bus: Bus, data: bytes) -> None:
+    """An ack is not waited for: until it has come the double is refused."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                await bus.append(JOB, data, expect=0)
+            except Conflict:
+                await asyncio.sleep(0)
+            else:
+                return
+
+
+# --- tell, ask, answer
+
+
+async def test_an_answer_comes_back(any_bus: Bus) -> None:
+    async def handler(subject: str, data: bytes) -> bytes:
+        return subject.encode() + b" " + data
+
+    await any_bus.answer("ctl.*.*", handler)
+    assert await any_bus.ask("ctl.7.list", b"all") == b"ctl.7.list all"
+
+
+async def test_asking_nobody_is_unavailable(any_bus: Bus) -> None:
+    await any_bus.answer("ctl.*.*", says(b"x"))
+    with pytest.raises(Unavailable):
+        await any_bus.ask("auth.check", b"")
+
+
+async def test_a_handler_without_an_answer_is_unavailable(any_bus: Bus) -> None:
+    await any_bus.answer("auth.check", says(None))
+    with pytest.raises(Unavailable):
+        await any_bus.ask("auth.check", b"", timeout=0.2)
+
+
+async def test_a_slow_answer_is_unavailable(any_bus: Bus) -> None:
+    never = asyncio.Event()
+
+    async def slow(_subject: str, _data: bytes) -> bytes:
+        await never.wait()
+        return b""
+
+    await any_bus.answer("auth.check", slow)
+    with pytest.raises(Unavailable):
+        await any_bus.ask("auth.check", b"", timeout=0.2)
+    never.set()
+
+
+async def test_ask_all_hears_everyone(any_bus: Bus) -> None:
+    await any_bus.answer("w.inflight.*", says(b"one"))
+    await any_bus.answer("w.inflight.*", says(b"two"))
+    await any_bus.answer("w.inflight.*", says(None))
+    assert sorted(await any_bus.ask_all("w.inflight.0", seconds=0.3)) == [b"one", b"two"]
+
+
+async def test_ask_all_of_nobody_is_empty(any_bus: Bus) -> None:
+    assert await any_bus.ask_all("w.inflight.0", seconds=0.1) == []
+
+
+async def test_one_of_a_group_answers(any_bus: Bus) -> None:
+    await any_bus.answer("auth.check", says(b"member"), group="popauth")
+    await any_bus.answer("auth.check", says(b"member"), group="popauth")
+    assert await any_bus.ask("auth.check", b"") == b"member"
+    assert await any_bus.ask_all("auth.check", seconds=0.3) == [b"member"]
+
+
+async def test_a_hint_is_heard_and_needs_no_listener(any_bus: Bus) -> None:
+    heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+
+    async def hear(subject: str, data: bytes) -> None:
+        heard.put_nowait((subject, data))
+
+    await any_bus.tell("w.done.1", b"nobody listens")
+    await any_bus.answer("w.done.*", hear)
+    await any_bus.tell("w.done.1", b"hint")
+    async with asyncio.timeout(PATIENCE):
+        assert await heard.get() == ("w.done.1", b"hint")

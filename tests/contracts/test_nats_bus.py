@@ -1,0 +1,211 @@
+"""What only a real server can show: kill -9, streams that vanish, a server that is away."""
+
+import asyncio
+
+import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from tests.conftest import PLAN
+from tests.contracts.reading import PATIENCE, Reader, reading, rounds, until_caught_up
+from tests.fakes import FakeClock
+from tests.nats_server import NatsServer
+from tubepost import subjects
+from tubepost.errors import Unavailable
+from tubepost.mailstore import patiently
+from tubepost.nats_bus import TIMEOUT, NatsBus
+from tubepost.ports import CaughtUp, Stored
+from tubepost.provision import provision
+from tubepost.relay_list import RelayList
+
+QUEUE, EVERY = "QUEUE_0", "q.0.*.*"
+JOB = "d.local.0.a.0"
+
+
+async def restart(server: NatsServer, bus: NatsBus) -> None:
+    """kill -9, start, and the streams are there again."""
+    server.kill()
+    server.start()
+    assert await patiently(lambda: provision(bus.client, PLAN), PATIENCE)
+
+
+async def take_stored(items: Reader[Stored | CaughtUp], count: int) -> list[str]:
+    found: list[str] = []
+    while len(found) < count:
+        item = await items.next()
+        if isinstance(item, Stored):
+            found.append(item.subject)
+    return found
+
+
+async def test_follow_goes_on_where_it_was_after_a_kill(
+    bus: NatsBus, nats_server: NatsServer
+) -> None:
+    await bus.append("q.0.a.0", b"1")
+    async with reading(bus.follow(QUEUE, EVERY)) as items:
+        await until_caught_up(items)
+        await bus.append("q.0.b.0", b"2")
+        assert await take_stored(items, 1) == ["q.0.b.0"]
+        await restart(nats_server, bus)
+        await patiently(lambda: bus.append("q.0.c.0", b"3"))
+        assert await take_stored(items, 1) == ["q.0.c.0"]
+
+
+async def test_follow_neither_loses_nor_repeats_while_the_server_is_killed_under_it(
+    bus: NatsBus, nats_server: NatsServer
+) -> None:
+    names = [f"q.0.m{n}.0" for n in range(90)]
+
+    async def write_all() -> None:
+        for name in names:
+            await patiently(lambda n=name: bus.append(n, b"x", msg_id=n), None)  # type: ignore[misc]
+
+    async with reading(bus.follow(QUEUE, EVERY)) as items, asyncio.timeout(4 * PATIENCE):
+        writing = asyncio.create_task(write_all())
+        seen: list[str] = []
+        for kill_at in (30, 60):
+            seen += await take_stored(items, kill_at - len(seen))
+            nats_server.kill()
+            nats_server.start()
+        await writing
+        seen += await take_stored(items, len(names) - len(seen))
+        await rounds(bus)
+        assert items.waiting == 0 or await items.next() == CaughtUp()
+    assert seen == names
+
+
+async def test_jobs_go_on_after_dispatch_was_lost_with_the_server(
+    bus: NatsBus, nats_server: NatsServer
+) -> None:
+    async with reading(bus.work("local", 2)) as jobs:
+        await bus.append(JOB, b"1", expect=0)
+        assert (await jobs.next()).data == b"1"
+        await restart(nats_server, bus)
+        bus.release("local")
+        for n in (2, 3):
+            await bus.append(f"d.local.0.m{n}.0", b"%d" % n, expect=0)
+        assert sorted(job.data for job in await jobs.take(2)) == [b"2", b"3"]
+
+
+async def test_jobs_go_on_after_dispatch_was_removed_under_them(bus: NatsBus) -> None:
+    async with reading(bus.work("local", 2)) as jobs:
+        await bus.append(JOB, b"1", expect=0)
+        await (await jobs.next()).finish()
+        bus.release("local")
+        await bus.client.jetstream().delete_stream(subjects.DISPATCH)
+        assert await provision(bus.client, PLAN)
+        await bus.append(JOB, b"2", expect=0)
+        assert (await jobs.next()).data == b"2"
+
+
+async def test_slots_stay_respected_after_dispatch_was_lost(
+    bus: NatsBus, nats_server: NatsServer
+) -> None:
+    """Deliveries that ran when the server died still run, and still hold their slots."""
+    async with reading(bus.work("local", 2)) as jobs:
+        await bus.append(JOB, b"1", expect=0)
+        await jobs.next()
+        await restart(nats_server, bus)
+        for n in (2, 3):
+            await bus.append(f"d.local.0.m{n}.0", b"%d" % n, expect=0)
+        await jobs.next()
+        await rounds(bus)
+        assert jobs.waiting == 0
+        bus.release("local")
+        assert (await jobs.next()).data == b"3"
+
+
+async def test_a_job_that_was_not_finished_comes_again_and_says_so(bus: NatsBus) -> None:
+    soon = ConsumerConfig(
+        durable_name="local",
+        filter_subject="d.local.>",
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=0.5,
+        max_ack_pending=20_000,
+        max_deliver=-1,
+    )
+    await bus.client.jetstream().add_consumer(subjects.DISPATCH, soon)
+    await bus.append(JOB, b"1", expect=0)
+    async with reading(bus.work("local", 2)) as jobs:
+        first, again = await jobs.take(2)
+        assert (first.redelivered, again.redelivered) == (False, True)
+        assert (again.subject, again.data) == (first.subject, first.data)
+
+
+async def test_memory_streams_are_lost_with_the_server_and_the_queue_is_not(
+    bus: NatsBus, nats_server: NatsServer
+) -> None:
+    await bus.append("q.0.a.0", b"mail", headers={"Tubepost": "x"})
+    await bus.append("mail.a.0", b"body")
+    await bus.append("$KV.directory.domain.a", b"{}")
+    await bus.append(JOB, b"1", expect=0)
+    await restart(nats_server, bus)
+    for stream, subject, data in (
+        ("QUEUE_0", "q.0.a.0", b"mail"),
+        ("MAIL", "mail.a.0", b"body"),
+        ("KV_directory", "$KV.directory.domain.a", b"{}"),
+    ):
+        found = await bus.read(stream, subject, leader=True)
+        assert found is not None
+        assert found.data == data
+    assert await bus.read("DISPATCH", JOB, leader=True) is None
+
+
+@pytest.mark.parametrize("end", ["purge", "replace"])
+async def test_what_was_ended_stays_ended_after_a_kill(
+    bus: NatsBus, nats_server: NatsServer, end: str
+) -> None:
+    """jetstream.md fact 3: in a bucket an older value may come back; in the queue it must not."""
+    for n in range(20):
+        subject = f"q.0.m{n}.0"
+        first = await bus.append(subject, b"old")
+        last = await bus.append(subject, b"new", expect=first, replace=True)
+        if end == "purge":
+            await bus.purge(QUEUE, subject, through=last)
+    await restart(nats_server, bus)
+    async with reading(bus.follow(QUEUE, EVERY)) as items:
+        found = {stored.data for stored in await until_caught_up(items)}
+    assert found == (set() if end == "purge" else {b"new"})
+
+
+async def test_while_the_server_is_away_every_call_ends_as_unavailable(
+    bus: NatsBus, nats_server: NatsServer
+) -> None:
+    nats_server.kill()
+    calls = [
+        bus.append("q.0.a.0", b"x", msg_id="a"),
+        bus.read(QUEUE, "q.0.a.0"),
+        bus.read(QUEUE, "q.0.a.0", leader=True),
+        bus.purge(QUEUE, "q.0.a.0"),
+        bus.ask("auth.check", b"", timeout=0.5),
+        RelayList(bus, FakeClock()).lookup("192.0.2.1"),
+        provision(bus.client, PLAN),
+    ]
+    async with asyncio.timeout(TIMEOUT + PATIENCE):
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * len(calls)
+    nats_server.start()
+    seq = await patiently(lambda: bus.append("q.0.a.0", b"x", msg_id="a"))
+    assert await patiently(lambda: bus.append("q.0.a.0", b"x", msg_id="a")) == seq == 1
+
+
+async def test_connect_waits_for_a_server_that_comes_later(
+    bus: NatsBus, nats_server: NatsServer
+) -> None:
+    nats_server.kill()
+    connecting = asyncio.create_task(nats_server.connect())
+    nats_server.start()
+    late = await connecting
+    assert late.connected
+    await late.close()
+    assert not late.connected
+
+
+async def test_provision_makes_dispatch_once_and_leaves_what_is_there(bus: NatsBus) -> None:
+    await bus.append("q.0.a.0", b"stays")
+    assert not await provision(bus.client, PLAN)
+    assert await bus.read(QUEUE, "q.0.a.0", leader=True) is not None
+
+
+async def test_store_usage_is_a_share_or_none_where_there_is_no_limit(bus: NatsBus) -> None:
+    usage = await bus.store_usage()
+    assert usage is None or 0 <= usage <= 1

@@ -1,0 +1,87 @@
+"""Another host: an SMTP server that keeps what it gets, and answers as it is told."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+class _WideSMTP(SMTP):
+    line_length_limit = 1 << 20  # aiosmtpd keeps to 1001; mail in the wild does not
+
+
+@dataclass(frozen=True)
+class Received:
+    """A mail the sink answered 250 for. `recipients`: of that transaction."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    body: bytes
+
+
+class Sink:
+    """aiosmtpd's handler. `answers`: local part -> reply to RCPT; else 250."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, str] = {}
+        self.mails: list[Received] = []
+        self.news = threading.Condition()
+        self.port = 0
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: Any
+    ) -> str:
+        reply = self.answers.get(address.partition("@")[0], "250 ok")
+        if reply.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        assert isinstance(envelope.content, bytes)
+        mail = Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.content)
+        with self.news:
+            self.mails.append(mail)
+            self.news.notify_all()
+        return "250 taken"
+
+    def wait_for(self, count: int, seconds: float) -> list[Received]:
+        """The mails once there are `count`. AssertionError after `seconds`."""
+        with self.news:
+            arrived = self.news.wait_for(lambda: len(self.mails) >= count, seconds)
+            assert arrived, f"{len(self.mails)} of {count} mails came within {seconds:g} s"
+            return list(self.mails)
+
+    def route(self, domain: str) -> str:
+        """A line for smtproutes."""
+        return f"{domain}:127.0.0.1:{self.port}"
+
+
+@contextmanager
+def listening() -> Iterator[Sink]:
+    """A sink on a free port, in a thread of its own."""
+    sink, loop = Sink(), asyncio.new_event_loop()
+
+    def session() -> SMTP:
+        return _WideSMTP(sink, hostname="sink.example", loop=loop)
+
+    server = loop.run_until_complete(loop.create_server(session, "127.0.0.1", 0))
+    sink.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield sink
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.close()

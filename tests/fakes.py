@@ -1,0 +1,248 @@
+"""A clock that stands still and a Bus in memory. Written by hand, held to the contract suite.
+
+The bus keeps what the ports promise and nothing more: one process, no disk, no permissions.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from tubepost import subjects
+from tubepost.errors import Conflict, StoreFull, Unavailable
+from tubepost.ports import CaughtUp, Clock, Stored
+from tubepost.provision import DUPLICATE_WINDOW
+
+Handler = Callable[[str, bytes], Awaitable[bytes | None]]
+RELAY_WINDOW = 10_800.0
+
+
+@dataclass(slots=True)
+class FakeClock:
+    """Seconds since 1970; only `advance` moves it."""
+
+    now: float = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Messages by sequence, oldest first; `ends`: when those with a time to live are over."""
+
+    last: int = 0
+    messages: dict[int, Stored] = field(default_factory=dict)
+    ends: dict[int, float] = field(default_factory=dict)
+    ids: dict[str, tuple[int, float]] = field(default_factory=dict)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def of(self, pattern: str, after: int = 0) -> list[Stored]:
+        newer = [m for seq, m in self.messages.items() if seq > after]
+        return [m for m in newer if m.subject == pattern or _matches(pattern, m.subject)]
+
+    def remove(self, seq: int) -> None:
+        self.messages.pop(seq, None)
+        self.ends.pop(seq, None)
+
+    def changed(self) -> None:
+        self.news.set()
+        self.news = asyncio.Event()
+
+
+@dataclass(slots=True)
+class MemoryJob:
+    """See ports.Job."""
+
+    _dispatch: _Stream
+    _stored: Stored
+    redelivered: bool
+    signs_of_life: int = 0
+
+    @property
+    def subject(self) -> str:
+        return self._stored.subject
+
+    @property
+    def data(self) -> bytes:
+        return self._stored.data
+
+    async def working(self) -> None:
+        self.signs_of_life += 1
+
+    async def finish(self) -> None:
+        self._dispatch.remove(self._stored.seq)
+
+
+class MemoryBus:
+    """See ports.Bus. `away` and `full` make it fail as a server does that is away or full."""
+
+    def __init__(self, clock: Clock, shards: int = 2) -> None:
+        self._clock = clock
+        queues = (subjects.queue_stream(shard) for shard in range(shards))
+        buckets = (subjects.LEASES, subjects.RELAY, subjects.DIRECTORY, subjects.CONTROL)
+        names = (
+            *queues,
+            subjects.MAIL,
+            subjects.DISPATCH,
+            *(subjects.bucket_stream(b) for b in buckets),
+        )
+        self._streams = {name: _Stream() for name in names}
+        self._answers: list[tuple[str, str, Handler]] = []
+        self._out: dict[str, int] = {}
+        self._deliveries: dict[int, int] = {}
+        self._taken: set[int] = set()
+        self.away = False
+        self.full = False
+
+    async def append(
+        self,
+        subject: str,
+        data: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        msg_id: str | None = None,
+        expect: int | None = None,
+        replace: bool = False,
+        ttl: float | None = None,
+    ) -> int:
+        name = _stream_of(subject)
+        stream = await self._stream(name)
+        known = stream.ids.get(msg_id or "")
+        if known and known[1] + DUPLICATE_WINDOW > self._clock():
+            return known[0]
+        there = stream.of(subject)
+        if expect is not None and expect != (there[-1].seq if there else 0):
+            raise Conflict(f"{subject} is not at {expect}")
+        if self.full:
+            raise StoreFull("the store is full")
+        if replace or name.startswith("KV_"):
+            for old in there:
+                stream.remove(old.seq)
+        stream.last += 1
+        self._store(stream, Stored(subject, stream.last, dict(headers or {}), data), msg_id)
+        if ttl is not None or name == subjects.bucket_stream(subjects.RELAY):
+            stream.ends[stream.last] = self._clock() + (ttl or RELAY_WINDOW)
+        stream.changed()
+        return stream.last
+
+    def _store(self, stream: _Stream, message: Stored, msg_id: str | None) -> None:
+        stream.messages[message.seq] = message
+        if msg_id is not None:
+            stream.ids[msg_id] = (message.seq, self._clock())
+
+    async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
+        found = (await self._stream(stream)).of(subject)
+        return found[-1] if found else None
+
+    async def purge(self, stream: str, subject: str, *, through: int | None = None) -> None:
+        store = await self._stream(stream)
+        for message in store.of(subject):
+            if through is None or message.seq <= through:
+                store.remove(message.seq)
+        store.changed()
+
+    async def follow(
+        self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
+    ) -> AsyncIterator[Stored | CaughtUp]:
+        store = await self._stream(stream)
+        last, caught_up = after, False
+        while True:
+            news = store.news
+            for message in store.of(subject, last):
+                last = message.seq
+                data = b"" if headers_only else message.data
+                yield Stored(message.subject, message.seq, message.headers, data)
+            if not caught_up:
+                caught_up = True
+                yield CaughtUp()
+            await news.wait()
+
+    async def work(self, channel: str, slots: int) -> AsyncIterator[MemoryJob]:
+        dispatch = self._streams[subjects.DISPATCH]
+        self._out[channel] = 0
+        while True:
+            news = dispatch.news
+            free = self._out[channel] < slots
+            waiting = [m for m in dispatch.of(subjects.jobs(channel)) if m.seq not in self._taken]
+            if not (free and waiting):
+                await news.wait()
+                continue
+            seq = waiting[0].seq
+            self._taken.add(seq)
+            self._out[channel] += 1
+            self._deliveries[seq] = self._deliveries.get(seq, 0) + 1
+            yield MemoryJob(dispatch, waiting[0], self._deliveries[seq] > 1)
+
+    def release(self, channel: str) -> None:
+        self._out[channel] -= 1
+        self._streams[subjects.DISPATCH].changed()
+
+    def hand_out_again(self) -> None:
+        """As after ack_wait: what was taken and is not finished is there for the taking."""
+        self._taken.clear()
+        self._streams[subjects.DISPATCH].changed()
+
+    async def tell(self, subject: str, data: bytes = b"") -> None:
+        await self._asked(subject, data)
+
+    async def ask(self, subject: str, data: bytes, *, timeout: float = 5.0) -> bytes:  # noqa: ASYNC109
+        try:
+            async with asyncio.timeout(timeout):
+                answers = await self._asked(subject, data)
+        except TimeoutError as error:
+            raise Unavailable(f"{subject}: no answer") from error
+        if not answers:
+            raise Unavailable(f"{subject}: nobody is there")
+        return answers[0]
+
+    async def ask_all(self, subject: str, *, seconds: float) -> list[bytes]:
+        return await self._asked(subject, b"")
+
+    async def answer(self, subject: str, handler: Handler, *, group: str = "") -> None:
+        self._answers.append((subject, group, handler))
+
+    async def _asked(self, subject: str, data: bytes) -> list[bytes]:
+        """The answers: of one in each group, and of everyone who is in none."""
+        if self.away:
+            raise Unavailable("the bus is away")
+        groups: set[str] = set()
+        answers = []
+        for pattern, group, handler in self._answers:
+            if _matches(pattern, subject) and not (group and group in groups):
+                groups.add(group)
+                answers.append(await handler(subject, data))
+        return [answer for answer in answers if answer is not None]
+
+    async def _stream(self, name: str) -> _Stream:
+        await asyncio.sleep(0)  # a server lets others run, too
+        if self.away or name not in self._streams:
+            raise Unavailable(f"{name} did not answer")
+        stream = self._streams[name]
+        for seq in [seq for seq, end in stream.ends.items() if end <= self._clock()]:
+            stream.remove(seq)
+        return stream
+
+
+def _stream_of(subject: str) -> str:
+    """The stream that stores a subject; the subject itself where none does."""
+    kind, _, rest = subject.partition(".")
+    tables = {
+        "q": lambda: subjects.queue_stream(int(rest.partition(".")[0])),
+        "mail": lambda: subjects.MAIL,
+        "d": lambda: subjects.DISPATCH,
+        "$KV": lambda: subjects.bucket_stream(rest.partition(".")[0]),
+    }
+    return tables[kind]() if kind in tables else subject
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    """NATS wildcards: `*` is one token, `>` one or more at the end."""
+    if pattern[-1] not in "*>":
+        return pattern == subject
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">" and len(given) >= len(wanted):
+        wanted, given = wanted[:-1], given[: len(wanted) - 1]
+    return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))

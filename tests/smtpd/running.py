@@ -1,0 +1,133 @@
+"""smtpd's listeners on free ports over a bus: what the tests of sessions share."""
+
+import asyncio
+import contextlib
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+from services.smtpd.intake import Intake
+from services.smtpd.listener import Listener
+from services.smtpd.session import sessions
+from tubepost import subjects
+from tubepost.address import parse_address
+from tubepost.control import Control
+from tubepost.directory import Account, Directory, account_key, account_value, domain_key
+from tubepost.keyed import Bucket
+from tubepost.mailstore import MailStore, held
+from tubepost.nats_bus import NatsBus
+from tubepost.ports import CaughtUp
+from tubepost.record import Record, State
+from tubepost.relay_list import RelayList
+from tubepost.runtime import background
+
+SHARDS = 2
+PATIENCE = 10.0
+"""Seconds for what takes milliseconds: only a test that has failed waits so long."""
+
+
+@dataclass(slots=True)
+class Smtpd:
+    """`ports`: of the listeners "smtp" and "submission", on 127.0.0.1."""
+
+    bus: NatsBus
+    control: Control
+    directory: Directory
+    relay_list: RelayList
+    intake: Intake
+    listeners: dict[str, Listener] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    async def set(self, **settings: str | Iterable[str]) -> None:
+        """Control settings: one line, or several."""
+        for name, lines in settings.items():
+            await self.control.set(name, (lines,) if isinstance(lines, str) else tuple(lines))
+
+    async def add_accounts(self, *addresses: str) -> None:
+        """Their domains, too. Nobody can log in with them: see `answer_logins`."""
+        bucket = Bucket(self.bus, subjects.DIRECTORY)
+        for address in map(parse_address, addresses):
+            await bucket.put(domain_key(address.domain), {})
+            account = Account(address.key, "home", "no hash")
+            revision = await bucket.put(account_key(address), account_value(account))
+        await self.directory.mirror.seen(revision)
+
+    async def answer_logins(self, **passwords: str) -> None:
+        """As popauth does: user USER, account USER@example.net."""
+
+        async def answer(_subject: str, data: bytes) -> bytes:
+            asked = json.loads(data)
+            if asked["user"] == "later":
+                return json.dumps({"result": "unavailable"}).encode()
+            if passwords.get(asked["user"]) != asked["password"]:
+                return json.dumps({"result": "refused"}).encode()
+            account = f"{asked['user']}@example.net"
+            return json.dumps({"result": "accepted", "account": account}).encode()
+
+        await self.bus.answer(subjects.AUTH_CHECK, answer, group="popauth")
+
+    async def mails(self) -> list[tuple[Record, bytes]]:
+        """What is in the queue, in no order, with the bodies."""
+        store = MailStore(self.bus, SHARDS)
+        found = []
+        for shard in range(SHARDS):
+            stream = subjects.queue_stream(shard)
+            async for item in self.bus.follow(stream, subjects.queue_subjects(shard)):
+                if isinstance(item, CaughtUp):
+                    break
+                mail = held(item)
+                split = mail.record.state is State.SPLIT
+                found.append((mail.record, b"" if split else await store.body(mail)))
+        return found
+
+    async def only_mail(self) -> tuple[Record, bytes, bytes]:
+        """The one mail there is: its record, its Received field and what stands behind that."""
+        [(record, body)] = await self.mails()
+        first, second, rest = body.split(b"\r\n", 2)
+        assert first.startswith(b"Received: from ")
+        assert second.startswith(b"  by ")
+        return record, first + b"\r\n" + second + b"\r\n", rest
+
+
+@contextlib.asynccontextmanager
+async def running(bus: NatsBus, tls: ssl.SSLContext | None = None) -> AsyncIterator[Smtpd]:
+    """smtpd as services/smtpd/app.py puts it together, without its process."""
+    control, directory = Control(bus, "mail.example"), Directory(bus)
+    intake = Intake(MailStore(bus, SHARDS), directory, control, time.time)
+    smtpd = Smtpd(bus, control, directory, RelayList(bus, time.time), intake)
+    async with background(control.run(), directory.run()):
+        await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
+        await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)
+        servers = [
+            await _listen(smtpd, "smtp", tls, auth_required=False),
+            await _listen(smtpd, "submission", tls, auth_required=True),
+        ]
+        try:
+            yield smtpd
+        finally:
+            for server in servers:
+                server.close()
+            for listener in smtpd.listeners.values():
+                await listener.drain(PATIENCE)
+
+
+async def _listen(
+    smtpd: Smtpd, name: str, tls: ssl.SSLContext | None, *, auth_required: bool
+) -> asyncio.Server:
+    listener = Listener(
+        name=name,
+        bus=smtpd.bus,
+        control=smtpd.control,
+        directory=smtpd.directory,
+        relay_list=smtpd.relay_list,
+        intake=smtpd.intake,
+        tls=tls,
+        auth_required=auth_required,
+    )
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(sessions(listener), "127.0.0.1", 0)
+    smtpd.listeners[name] = listener
+    smtpd.ports[name] = server.sockets[0].getsockname()[1]
+    return server
