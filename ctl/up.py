@@ -29,11 +29,11 @@ from tubepost.errors import BadInput
 from tubepost.runtime import (
     Context,
     admin_server,
-    background,
     settle_memory,
     stop_on_signals,
     until_drained,
 )
+from tubepost.tasks import background
 
 WAIT_FOR_LOCK = 15.0
 """Seconds for the processes of a killed run to be gone."""

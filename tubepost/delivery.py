@@ -6,7 +6,6 @@ means for the record is lifecycle's to say, how a mail is delivered the courier'
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,9 +18,13 @@ from tubepost.outcome import Deferred, Outcome
 from tubepost.ports import Bus, Clock, Job
 from tubepost.record import Held, Record, State, UnreadableRecord
 from tubepost.subjects import Key
+from tubepost.tasks import background
 
 SIGN_OF_LIFE = 20.0
 """Seconds between two signs of life for a job: a third of DISPATCH's ack_wait."""
+
+ASK_WORKERS = 1.0
+"""Seconds the other workers have to say what they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +64,15 @@ class Worker:
     ) -> None:
         self._bus, self._store, self._channel, self._courier = bus, store, channel, courier
         self._slots, self._clock, self._lifetime = slots, clock, lifetime
-        self._held: dict[Key, asyncio.Task[None]] = {}
+        self._held: dict[Key, tuple[Job, asyncio.Task[None]]] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Works until `stopping` is set, then lets the running deliveries end."""
         await self._bus.answer(subjects.INFLIGHT_ANY, self._which_held)
-        taking = asyncio.create_task(self._take_jobs())
-        stop = asyncio.create_task(stopping.wait())
-        try:
-            await asyncio.wait({taking, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if taking.done():
-                await taking  # it never returns: this raises what ended it
-        finally:
-            taking.cancel()
-            stop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await taking
-        await asyncio.gather(*self._held.values())
+        async with background(self._give_signs_of_life()):
+            async with background(self._take_jobs()):
+                await stopping.wait()
+            await asyncio.gather(*(task for _, task in self._held.values()))
 
     async def _take_jobs(self) -> None:
         async for job in self._bus.work(self._channel, self._slots):
@@ -86,13 +81,19 @@ class Worker:
                 await job.finish()
                 self._bus.release(self._channel)
                 continue
-            self._held[key] = asyncio.create_task(self._guard(key, job))
+            self._held[key] = (job, asyncio.create_task(self._guard(key, job)))
+
+    async def _give_signs_of_life(self) -> None:
+        """Keeps the bus from handing out again what is being worked on."""
+        while True:
+            await asyncio.sleep(SIGN_OF_LIFE)
+            for job, _ in list(self._held.values()):
+                await job.working()
 
     async def _guard(self, key: Key, job: Job) -> None:
         """One delivery. A bug or a bus that is away leaves the job to be handed out again."""
         try:
-            async with _alive(job):
-                await self._deliver(key, job)
+            await self._deliver(key, job)
         except Unavailable as error:
             maillog.worker_failed(self._channel, key, str(error))
         except Exception:  # noqa: BLE001 - a bug must not end the worker, nor lose the mail
@@ -105,15 +106,15 @@ class Worker:
         try:
             held = await self._store.read_for_job(key, int(job.data), redelivered=job.redelivered)
         except UnreadableRecord as error:
-            maillog.unreadable(key, str(error))  # the shard's owner parks it
+            maillog.unreadable(key, str(error))
             await job.finish()
             return
         if held is None or held.record.state is not State.PENDING:
-            await self._bus.tell(subjects.done_hint(key.shard), subjects.hint(key, int(job.data)))
-        elif not (job.redelivered and await self._held_elsewhere(key)):
-            await self._attempt(held)
-        else:
+            await self._store.tell_gone(key, int(job.data))
+        elif job.redelivered and await self._held_elsewhere(key):
             return  # another worker is at it; should it die, the job comes again
+        else:
+            await self._attempt(held)
         await job.finish()
 
     async def _attempt(self, held: Held) -> None:
@@ -132,13 +133,12 @@ class Worker:
     async def _outcomes(self, held: Held) -> Mapping[str, Outcome]:
         record = held.record
         try:
-            body = await self._store.body(held)
             mail = Mail(
                 held.key,
                 record.sender,
                 record.waiting,
                 record.destination,
-                body,
+                await self._store.body(held),
                 record.attempts + 1,
                 record.created,
             )
@@ -157,23 +157,6 @@ class Worker:
 
     async def _held_elsewhere(self, key: Key) -> bool:
         """Asks the other workers before a job that was handed out before is done again."""
-        answers = await self._bus.ask_all(subjects.inflight(key.shard), seconds=1.0)
+        answers = await self._bus.ask_all(subjects.inflight(key.shard), seconds=ASK_WORKERS)
         holders = sum([key.mail_id, key.unit] in json.loads(answer) for answer in answers)
         return holders > 1  # this worker is one of them
-
-
-@contextlib.asynccontextmanager
-async def _alive(job: Job):  # type: ignore[no-untyped-def]
-    """Keeps telling the bus that the job is being worked on."""
-
-    async def tell() -> None:
-        while True:
-            await asyncio.sleep(SIGN_OF_LIFE)
-            with contextlib.suppress(Unavailable):
-                await job.working()
-
-    task = asyncio.create_task(tell())
-    try:
-        yield
-    finally:
-        task.cancel()

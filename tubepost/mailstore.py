@@ -219,7 +219,11 @@ class MailStore:
         await self._bus.purge(
             subjects.queue_stream(mail.key.shard), mail.key.record, through=mail.seq
         )
-        await self._bus.tell(subjects.done_hint(mail.key.shard), subjects.hint(mail.key, mail.seq))
+        await self.tell_gone(mail.key, mail.seq)
+
+    async def tell_gone(self, key: Key, seq: int) -> None:
+        """Tells the owner of the shard that this version of a record is no longer there."""
+        await self._bus.tell(subjects.done_hint(key.shard), subjects.hint(key, seq))
 
     async def forget_body(self, mail_id: str) -> None:
         """Removes a body. Before its record goes, so that no body is left without a record."""

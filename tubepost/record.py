@@ -1,9 +1,9 @@
 """The record of a mail in the queue: what the bus stores, and its wire form. Pure.
 
 A record is one message on `q.<shard>.<mail id>.<unit>`. Everything but the body stands in one
-header (JSON, ASCII, short keys), so that a scheduler follows a shard headers-only and never sees a body.
-The payload is the body itself for small mails with one destination, else empty: then the body is
-in `chunks` messages of the MAIL stream.
+header (JSON, ASCII, short keys), so that a scheduler follows a shard headers-only and never sees a
+body. The payload is the body itself for small mails with one destination, else empty: then the body
+is in `chunks` messages of the MAIL stream.
 
 `split` and `group` records have no recipients in the header: they may be thousands. Their payload
 is JSON: the recipients to split, or the keys of the units made from them.

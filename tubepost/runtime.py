@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,33 +71,6 @@ class Context:
             yield bus
         finally:
             await bus.close()
-
-
-@contextlib.asynccontextmanager
-async def background(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs endless tasks beside the body: the body's end cancels them, a task's end is an error."""
-    body = asyncio.current_task()
-    ended: list[asyncio.Task[None]] = []
-
-    def stop_body(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and body:
-            ended.append(task)
-            body.cancel()
-
-    running = [asyncio.create_task(task) for task in tasks]
-    for task in running:
-        task.add_done_callback(stop_body)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if ended:
-            raise ended[0].exception() or RuntimeError(f"{ended[0]} ended") from None
-        raise
-    finally:
-        for task in running:
-            task.remove_done_callback(stop_body)
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 class _Admin(uvicorn.Server):

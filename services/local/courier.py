@@ -7,6 +7,7 @@ lone mail never waits.
 import asyncio
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Writer:
 
     def __init__(self) -> None:
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="maildir")
 
     async def put(self, parcel: Parcel) -> OSError | None:
         """Returns when the parcel is durably in its Maildir, or what stopped it."""
@@ -42,11 +44,14 @@ class Writer:
 
     async def run(self) -> None:
         """Writes batch after batch."""
+        loop = asyncio.get_running_loop()
         while True:
             batch = [await self._waiting.get()]
             while len(batch) < BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            results = await asyncio.to_thread(maildir.deliver, [w.parcel for w in batch])
+            results = await loop.run_in_executor(
+                self._thread, maildir.deliver, [w.parcel for w in batch]
+            )
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.done.done():
                     waiting.done.set_result(result)

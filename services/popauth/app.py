@@ -15,8 +15,9 @@ from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
-from tubepost.runtime import Context, background, server_tls
+from tubepost.runtime import Context, server_tls
 from tubepost.settings import parse_listen
+from tubepost.tasks import background
 
 GRACE = 10.0
 """Seconds POP3 commands that run at the end have to finish."""

@@ -9,7 +9,8 @@ from tubepost import control_values, subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.mailstore import MailStore
-from tubepost.runtime import Context, background
+from tubepost.runtime import Context
+from tubepost.tasks import background
 
 
 async def serve(settings: Settings, context: Context) -> None:

@@ -18,7 +18,8 @@ from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.provision import Plan, provision
 from tubepost.record import State
-from tubepost.runtime import Context, background
+from tubepost.runtime import Context
+from tubepost.tasks import background
 
 PAUSE = 0.5
 

@@ -13,8 +13,9 @@ from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
-from tubepost.runtime import Context, background, bound, server_tls
+from tubepost.runtime import Context, bound, server_tls
 from tubepost.settings import parse_listen
+from tubepost.tasks import background
 
 GOODBYE = 10.0
 """Seconds sessions that are in DATA have to end."""

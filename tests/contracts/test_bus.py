@@ -395,7 +395,7 @@ async def test_asking_nobody_is_unavailable(any_bus: Bus) -> None:
 async def test_a_handler_without_an_answer_is_unavailable(any_bus: Bus) -> None:
     await any_bus.answer("auth.check", says(None))
     with pytest.raises(Unavailable):
-        await any_bus.ask("auth.check", b"", timeout=0.2)
+        await any_bus.ask("auth.check", b"", seconds=0.2)
 
 
 async def test_a_slow_answer_is_unavailable(any_bus: Bus) -> None:
@@ -407,7 +407,7 @@ async def test_a_slow_answer_is_unavailable(any_bus: Bus) -> None:
 
     await any_bus.answer("auth.check", slow)
     with pytest.raises(Unavailable):
-        await any_bus.ask("auth.check", b"", timeout=0.2)
+        await any_bus.ask("auth.check", b"", seconds=0.2)
     never.set()
 
 

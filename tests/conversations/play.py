@@ -8,6 +8,7 @@ A conversation is a text file. The lines that begin with `#` on top say why it e
     S~ regex    the next reply line matches this in full
     S...        reply lines are skipped until the next S line fits
     C! close    the client closes; S! close: the server has closed
+    C! tls      the client begins TLS, and takes any certificate
     C* ip       the client's own address, for the connections after it
 
 A line after a close opens a new connection. `{name}` stands for a variable.
@@ -15,6 +16,7 @@ A line after a close opens a new connection. `{name}` stands for a variable.
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +81,7 @@ def _line(path: Path, number: int, raw: str, variables: Mapping[str, str]) -> Li
     line = Line(path, number, kind, raw[len(kind) + 1 :])
     if not kind:
         raise line.failed(f"{raw!r}, which begins with none of {' '.join(KINDS)}")
-    if kind in ("C!", "S!") and line.text != "close":
+    if kind in ("C!", "S!") and line.text != "close" and raw != "C! tls":
         raise line.failed("something else than close")
 
     def value(found: re.Match[str]) -> str:
@@ -157,8 +159,15 @@ class _Player:
         except ConnectionError:
             return b""
 
-    async def close(self, _line: Line) -> None:
-        await self.hang_up()
+    async def close(self, line: Line) -> None:
+        await (self.begin_tls() if line.text == "tls" else self.hang_up())
+
+    async def begin_tls(self) -> None:
+        _, writer = await self.open()
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        await writer.start_tls(context)
 
     async def hang_up(self) -> None:
         self.skipping = False

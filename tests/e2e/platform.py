@@ -53,6 +53,7 @@ class Platform:
 
     def start(self) -> "Platform":
         """Returns when it is ready. Raises NotReady."""
+        self.release()
         ports = [f"--{name}=127.0.0.1:0" for name in ("smtp", "submission", "pop3", "pop3s")]
         command = [TUBEPOST, "up", f"--data={self.data}", *ports, "--admin=127.0.0.1:0"]
         with self.log.open("a") as log:
@@ -88,23 +89,17 @@ class Platform:
     def stop(self, number: int = signal.SIGTERM, seconds: float = 60.0) -> int:
         """Sends a signal; the exit code."""
         self._process.send_signal(number)
-        code = self._process.wait(seconds)
-        self.close()
-        return code
+        return self._process.wait(seconds)
 
     def rest_of_stdout(self) -> str:
         """What it wrote after the ready line; only once it has ended."""
         assert self._process.stdout
         return self._process.stdout.read()
 
-    def close(self) -> None:
-        """Ends what may still run; for the end of a test."""
+    def release(self) -> None:
+        """Ends what may still run, and lets go of its output."""
         if self._up and self._up.poll() is None:
             self.kill9()
-
-    def release(self) -> None:
-        """Ends it and lets go of its output."""
-        self.close()
         if self._up and self._up.stdout:
             self._up.stdout.close()
 

@@ -21,7 +21,7 @@ from tubepost.nats_bus import NatsBus
 from tubepost.ports import CaughtUp
 from tubepost.record import Record, State
 from tubepost.relay_list import RelayList
-from tubepost.runtime import background
+from tubepost.tasks import background
 
 SHARDS = 2
 PATIENCE = 10.0

@@ -1,0 +1,80 @@
+"""Every conversation in smtp/ against smtpd's listeners on a socket, over a real bus.
+
+Those named submission-... speak to the submission listener. However one goes, the queue then holds
+as many mails as the server has said `250 ok ... qp` to: no more, no less.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from ctl import certificate
+from tests.conversations.play import ConversationError, conversation, play
+from tests.smtpd.running import Smtpd, running
+from tubepost.nats_bus import NatsBus
+from tubepost.relay_list import RelayList
+from tubepost.runtime import server_tls
+
+FOLDER = Path(__file__).parent / "smtp"
+
+TCPRULES = (
+    '127.0.0.2:allow,RELAYCLIENT=""',
+    "127.0.0.3:deny",
+    '127.0.0.4:allow,RBLSMTPD="blocked, see http://blocked.example/"',
+    '127.0.0.5:allow,RBLSMTPD="-go away"',
+    '127.0.0.6:allow,DATABYTES="200"',
+)
+LISTED = ("127.0.0.3", "127.0.0.7")
+NO_MORE_LISTED = "127.0.0.8"
+
+VARIABLES = {
+    "x1000": "x" * 1000,
+    "x5000": "x" * 5000,
+    "x70000": "x" * 70_000,
+    "hops99": "Received: by x\\r\\n" * 99,
+}
+
+
+async def set_up(smtpd: Smtpd) -> None:
+    """ann has a mailbox here, bob logs in, and the control settings the files speak of."""
+    await smtpd.set(
+        me="mail.example",
+        databytes="5000",
+        maxrcpt="3",
+        badmailfrom=("spam@example.com", "@bad.example"),
+        rcpthosts=("backup.example", ".sub.example"),
+        tcprules=TCPRULES,
+    )
+    await smtpd.add_accounts("ann@example.net")
+    await smtpd.answer_logins(bob="correct horse")
+    for ip in LISTED:
+        await smtpd.relay_list.add(ip, user="bob@example.net", window=3600, by="test")
+    an_hour_ago = RelayList(smtpd.bus, lambda: time.time() - 3600)
+    await an_hour_ago.add(NO_MORE_LISTED, user="bob@example.net", window=3599, by="test")
+
+
+@pytest.fixture(scope="session")
+def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    found, key, _ = certificate.ensure(tmp_path_factory.mktemp("tls"), "mail.example")
+    return found, key
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
+    async with running(bus, server_tls(*cert)) as smtpd:
+        await set_up(smtpd)
+        listener = "submission" if path.stem.startswith("submission") else "smtp"
+        await play(path, "127.0.0.1", smtpd.ports[listener], variables=VARIABLES)
+        accepted = [line for line in conversation(path, VARIABLES) if " qp " in line.text]
+        assert len(await smtpd.mails()) == len(accepted)
+
+
+async def test_the_files_are_told_from_what_the_server_says(
+    tmp_path: Path, bus: NatsBus, cert: tuple[Path, Path]
+) -> None:
+    path = tmp_path / "sample.txt"
+    path.write_text("# why\nS: 220 mail.example ESMTP\nC: NOOP\nS: 250 OK\n")
+    async with running(bus, server_tls(*cert)) as smtpd:
+        with pytest.raises(ConversationError, match="line 4"):
+            await play(path, "127.0.0.1", smtpd.ports["smtp"])
