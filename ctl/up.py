@@ -12,12 +12,13 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import uvloop
+from pydantic import ValidationError
 
 from ctl import certificate, embedded
 from ctl.children import Child
@@ -33,6 +34,7 @@ from tubepost.runtime import (
     stop_on_signals,
     until_drained,
 )
+from tubepost.settings import CommonSettings, parse_listen
 from tubepost.tasks import background
 
 WAIT_FOR_LOCK = 15.0
@@ -60,6 +62,8 @@ class Options:
 
 def up(options: Options) -> int:
     """Runs until SIGTERM or SIGINT; the exit code."""
+    for listen in (options.smtp, options.submission, options.pop3, options.pop3s, options.admin):
+        parse_listen(listen)
     os.umask(0o077)
     maillog.configure(options.log_level)
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -168,14 +172,21 @@ async def _run_here(
     for name, context in contexts.items():
         health.checks[name] = lambda c=context: "" if c.is_ready.is_set() else "starting"  # type: ignore[misc]
     async with admin_server(app, options.admin) as admin:
-        work: Awaitable[list[None]] = asyncio.gather(
-            *(
-                SERVICES[name].serve(SERVICES[name].settings(**values[name]), context)  # type: ignore[arg-type]
-                for name, context in contexts.items()
-            )
+        settings = {name: _settings(name, values[name]) for name in SERVICES}
+        work = asyncio.gather(
+            *(SERVICES[name].serve(settings[name], context) for name, context in contexts.items())
         )
         async with _announcing(options, admin, contexts):
             await until_drained(work, stopping, options.drain)
+
+
+def _settings(name: str, values: Mapping[str, str]) -> CommonSettings:
+    try:
+        return SERVICES[name].settings(**values)  # type: ignore[arg-type]  # pydantic reads text
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = "TUBEPOST_" + "_".join(str(part).upper() for part in first["loc"])
+        raise BadInput(f"{variable}: {first['msg']}") from error
 
 
 @contextlib.asynccontextmanager
@@ -239,8 +250,9 @@ async def _all_ready(children: Mapping[str, Child], stopping: asyncio.Event) -> 
 
 def _service_child(name: str, values: Mapping[str, str], lock: int) -> Child:
     def environment() -> dict[str, str]:
-        # Started again, it listens where it did before.
-        now = {**values, "admin": "127.0.0.1:0", **{k: child.said[k] for k in child.said}}
+        # Started again, it listens for clients where it did before.
+        places = {name: place for name, place in child.said.items() if name != "admin"}
+        now = {**values, "admin_listen": "127.0.0.1:0", **places}
         return {f"TUBEPOST_{key.upper()}": value for key, value in now.items()}
 
     command = [sys.executable, "-m", f"services.{name}"]

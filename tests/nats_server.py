@@ -132,7 +132,7 @@ async def raw_client(url: str, user: str, password: str) -> AsyncIterator[RawCli
 
     client = Client()
     await client.connect(
-        url, user=user, password=password, error_cb=note, max_reconnect_attempts=1
+        url, user=user, password=password, error_cb=note, allow_reconnect=False
     )
     try:
         yield RawClient(client, complaints)

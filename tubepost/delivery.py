@@ -103,15 +103,17 @@ class Worker:
             self._bus.release(self._channel)
 
     async def _deliver(self, key: Key, job: Job) -> None:
+        seq, suspect = subjects.parse_job(job.data)
+        again = suspect or job.redelivered
         try:
-            held = await self._store.read_for_job(key, int(job.data), redelivered=job.redelivered)
+            held = await self._store.read_for_job(key, seq, redelivered=again)
         except UnreadableRecord as error:
             maillog.unreadable(key, str(error))
             await job.finish()
             return
         if held is None or held.record.state is not State.PENDING:
-            await self._store.tell_gone(key, int(job.data))
-        elif job.redelivered and await self._held_elsewhere(key):
+            await self._store.tell_gone(key, seq)
+        elif again and await self._held_elsewhere(key):
             return  # another worker is at it; should it die, the job comes again
         else:
             await self._attempt(held)

@@ -80,6 +80,15 @@ class Pull:
             self.outstanding -= 1
         return msg
 
+    def left(self) -> list[Msg]:
+        """What has come and was not taken."""
+        found = []
+        while not self._queue.empty():
+            msg = self._queue.get_nowait()
+            if msg is not None:
+                found.append(msg)
+        return found
+
     def wake(self) -> None:
         self._queue.put_nowait(None)
 
@@ -230,6 +239,10 @@ class NatsJob:
     async def finish(self) -> None:
         await self._ack(b"+ACK")
 
+    async def give_back(self) -> None:
+        """Not begun: another worker may have it at once."""
+        await self._ack(b"-NAK")
+
     async def _ack(self, kind: bytes) -> None:
         with contextlib.suppress(*NETWORK_ERRORS):  # a lost ack only repeats a read
             await self._nc.publish(self._msg.reply, kind)
@@ -260,9 +273,13 @@ class JobSource:
                     self._nc, self._reconnected, subjects.DISPATCH, self._channel
                 ) as pull:
                     self._pull = pull
-                    async for msg in self._messages(pull):
-                        self._running += 1
-                        yield NatsJob(self._nc, msg)
+                    try:
+                        async for msg in self._messages(pull):
+                            self._running += 1
+                            yield NatsJob(self._nc, msg)
+                    finally:
+                        for msg in pull.left():
+                            await NatsJob(self._nc, msg).give_back()
             except (Lost, *NETWORK_ERRORS):
                 await asyncio.sleep(PAUSE)
             finally:

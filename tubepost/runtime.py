@@ -144,7 +144,7 @@ async def _main(service: str, settings: S, serve: Callable[[S, Context], Awaitab
     context = Context(service, app, health, stopping)
     health.checks[service] = lambda: "" if context.is_ready.is_set() else "starting"
     try:
-        async with admin_server(app, settings.admin) as admin:
+        async with admin_server(app, settings.admin_listen) as admin:
             announcing = asyncio.create_task(_announce(context, admin, settings.ready_fd))
             try:
                 await until_drained(serve(settings, context), stopping, settings.drain)

@@ -43,7 +43,9 @@ class CommonSettings(BaseSettings):
     hostname: str = Field(
         default_factory=socket.gethostname, description="Used until the control `me` is set."
     )
-    admin: Listen = Field("127.0.0.1:8025", description="HOST:PORT of health, metrics and /v1.")
+    admin_listen: Listen = Field(
+        "127.0.0.1:8025", description="HOST:PORT of health, metrics and /v1."
+    )
     token: SecretStr = Field(SecretStr(""), description="Bearer token for /v1; empty = closed.")
     token_file: Path | None = Field(None, description="File that holds it.")
     log_level: str = Field("info", description="debug, info, warning or error.")

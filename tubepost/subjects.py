@@ -106,6 +106,20 @@ def inflight(shard: int) -> str:
     return f"w.inflight.{shard}"
 
 
+def job(seq: int, *, suspect: bool = False) -> bytes:
+    """The payload of a job: the version of the record it is for.
+
+    `suspect`: an earlier job for it may still be at work; ask the other workers first.
+    """
+    return f"{seq} suspect".encode() if suspect else str(seq).encode()
+
+
+def parse_job(data: bytes) -> tuple[int, bool]:
+    """(sequence, suspect)."""
+    seq, _, mark = data.partition(b" ")
+    return int(seq), bool(mark)
+
+
 def view(shard: int, what: str) -> str:
     """Asked of a shard's owner: its part of the queue. `what`: counts, list."""
     return f"ctl.{shard}.{what}"

@@ -7,9 +7,7 @@ with [SYS/TEMP] (RFC 3206), never with a refusal, and nothing is deleted but by 
 
 import asyncio
 import logging
-import secrets
 import ssl
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +93,8 @@ class Connection:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service: Pop3Service
     ) -> None:
         self._reader, self._writer, self._service = reader, writer, service
-        stamp = f"{secrets.token_hex(8)}.{int(time.time())}"
-        self._session = Session(f"Tubepost <{stamp}@{service.hostname}>")
+        # No <timestamp>: it would announce APOP (RFC 1939 7), which hashed passwords rule out.
+        self._session = Session(f"Tubepost on {service.hostname}")
         self._client_ip = str((writer.get_extra_info("peername") or ("",))[0])
         self._waiting = False
         self._home = Path()

@@ -90,10 +90,7 @@ class DnsResolver:
         seconds: float = 20.0,
         rng: Random | None = None,
     ) -> None:
-        self._dns = dns.asyncresolver.Resolver(configure=not nameservers)
-        if nameservers:
-            self._dns.nameservers = list(nameservers)
-            self._dns.port = port
+        self._dns = _resolver(nameservers, port) if nameservers else _configured()
         self._dns.lifetime = seconds
         self._dns.use_edns(0, 0, 1232)  # octets of an answer that no path has to split
         self._dns.cache = dns.resolver.LRUCache()
@@ -157,6 +154,21 @@ class DnsResolver:
         except (dns.exception.DNSException, OSError) as error:
             return _lookup_failed(name, kind, error)
         return list(answer.rrset or ())
+
+
+def _resolver(nameservers: Sequence[str], port: int) -> dns.asyncresolver.Resolver:
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = list(nameservers)
+    resolver.port = port
+    return resolver
+
+
+def _configured() -> dns.asyncresolver.Resolver:
+    """The system's resolver; the one on this host where none is named (resolv.conf(5))."""
+    try:
+        return dns.asyncresolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        return _resolver(["127.0.0.1"], 53)
 
 
 def _why_none(problems: Sequence[Deferred | Failed]) -> Deferred | Failed:

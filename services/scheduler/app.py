@@ -49,8 +49,7 @@ class Scheduler:
                 continue
             self.streams_made.set()
             if dispatch_is_new:
-                for owner in self.owners.values():
-                    await owner.jobs_lost()
+                await asyncio.gather(*(owner.jobs_lost() for owner in self.owners.values()))
             await self._streams_wanted.wait()
 
     def streams_wanted(self) -> None:

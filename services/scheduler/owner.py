@@ -25,6 +25,9 @@ CHECK_OUT = 60.0
 LOST_AFTER = 90.0
 """Seconds a job is out before it is checked."""
 
+RECONNECT = 2.0
+"""Seconds workers have to find a restarted server again; they try five times a second."""
+
 AGAIN = 0.5
 """Seconds until a job that could not be stored is tried again."""
 
@@ -48,6 +51,8 @@ class Owner:
         self._loaded = asyncio.Event()
         self._news = asyncio.Event()
         self._to_settle: asyncio.Queue[Key] = asyncio.Queue()
+        self._suspect: set[Key] = set()
+        """Keys an earlier job may still be at work on."""
 
     @property
     def loaded(self) -> bool:
@@ -67,6 +72,7 @@ class Owner:
     def gone(self, key: Key, seq: int) -> None:
         """A hint: that version of a record is no longer there."""
         record = self.shard.gone(key, seq)
+        self._suspect.discard(key)
         if record:
             maillog.ended(key, record.channel, self._clock() - record.created)
             self._news.set()
@@ -86,9 +92,15 @@ class Owner:
         self._news.set()
 
     async def jobs_lost(self) -> None:
-        """DISPATCH was made anew, empty: what is out and held by no worker goes out again."""
+        """DISPATCH was made anew, empty: what is out and held by no worker goes out again.
+
+        A worker that has not found the server again cannot say what it holds: it gets some time,
+        and whoever takes such a job asks the others once more.
+        """
+        await asyncio.sleep(RECONNECT)
         holding = await self._held_by_workers()
         for key in [k for k in self.shard.out if k not in holding]:
+            self._suspect.add(key)
             self.shard.put_back(key, self._clock())
         self._news.set()
 
@@ -108,6 +120,7 @@ class Owner:
         except UnreadableRecord as error:
             maillog.unreadable(subjects.key_of(item.subject), str(error))
             return
+        self._suspect.discard(record.key)
         if self.shard.put(record):
             self._to_settle.put_nowait(record.key)
         self._news.set()
@@ -136,9 +149,10 @@ class Owner:
 
     async def _send(self, unit: Held) -> None:
         """Stores a job. Refused as a conflict = one is out for this record already."""
-        job = unit.key.job(unit.record.channel)
+        subject = unit.key.job(unit.record.channel)
+        job = subjects.job(unit.seq, suspect=unit.key in self._suspect)
         try:
-            await self._bus.append(job, str(unit.seq).encode(), expect=0)
+            await self._bus.append(subject, job, expect=0)
         except Conflict:
             return
         except StoreFull:
@@ -164,6 +178,7 @@ class Owner:
         while True:
             await asyncio.sleep(CHECK_OUT)
             for unit in self.shard.out_since(self._clock() - LOST_AFTER):
+                self._suspect.add(unit.key)
                 await self._send(unit)
 
     # --- settling

@@ -76,7 +76,10 @@ class Session(SMTP):
 
     async def _handle_client(self) -> None:
         listener = self._listener
-        ip = normal(self._writer.get_extra_info("peername")[0])
+        peer = self._writer.get_extra_info("peername")
+        if not peer:
+            return  # gone before we could look
+        ip = normal(peer[0])
         self._client = Client(ip, listener.control.get(control_values.TCPRULES).of(ip))
         listener.joined(self)
         refusal = policy.on_connect(self._client.rule)

@@ -67,7 +67,7 @@ async def test_conversation(path: Path, address: tuple[str, int]) -> None:
 @pytest.mark.parametrize(
     ("script", "complaint"),
     [
-        ("S: +OK", "line 2\n  expected: S: \\+OK\n  got:      S: \\+OK Tubepost <"),
+        ("S: +OK", "line 2\n  expected: S: \\+OK\n  got:      S: \\+OK Tubepost on"),
         ("S~ .+\nC: QUIT\nS! close", "line 4\n  expected: S! close\n  got:      S: \\+OK bye"),
         ("S~ .+\nC: QUIT\nS...\nS: more", "line 5\n.*\n.*the server closed the connection"),
         ("C: {nothing}", "line 2\n.*\n.*no variable {nothing}"),

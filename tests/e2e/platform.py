@@ -185,8 +185,16 @@ class Platform:
         local, _, domain = address.partition("@")
         return sorted((self.data / "mail" / domain).glob(f"*/{local}/Maildir/new/*"))
 
-    def queue_is_empty(self) -> bool:
-        """Whether nothing is in the queue; False also where nobody can tell now."""
+    def wait_for_empty_queue(self, seconds: float) -> None:
+        """AssertionError after `seconds`, with what is left in it."""
+        try:
+            until(self._queue_is_empty, seconds)
+        except AssertionError:
+            left = self.command("qread", "--json").stdout.decode()
+            raise AssertionError(f"after {seconds:g} s these are left: {left}") from None
+
+    def _queue_is_empty(self) -> bool:
+        """False also where nobody can tell now."""
         done = self.command("qstat", "--json")
         return done.returncode == 0 and json.loads(done.stdout)["messages"] == 0
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.platform import NewPlatform, Platform, until
+from tests.e2e.platform import NewPlatform, Platform
 from tests.e2e.sink import Received, Sink
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -100,7 +100,7 @@ def test_no_mail_is_lost(
     if held:
         for limit in LIMITS:
             platform.ok("control", "unset", limit)
-    until(platform.queue_is_empty, 90, "the end of the queue")
+    platform.wait_for_empty_queue(90)
     arrived = in_maildirs(platform) + at_sink(sink.mails)
 
     wanted = Counter((mark, address) for mark, recipients, _ in todo for address in recipients)

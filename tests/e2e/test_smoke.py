@@ -18,6 +18,6 @@ def test_a_mail_goes_in_by_smtp_and_out_by_pop3(new_platform: NewPlatform) -> No
     pop.quit()
     assert lines[:2] == [b"Return-Path: <ann@example.net>", b"Delivered-To: joe@example.org"]
     assert lines[-3:] == [b"Subject: hello", b"", b"Hi Joe."]
-    until(platform.queue_is_empty, 10, "the end of the mail in the queue")
+    platform.wait_for_empty_queue(10)
     assert platform.stop() == 0
     assert platform.maildir("joe@example.org") == []

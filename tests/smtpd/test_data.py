@@ -57,7 +57,8 @@ def test_what_follows_the_end_is_returned() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"a\n.\nb", b"a\n.\r\nb", b"a\r\n.\nb", b"a\r.\rb", b"a\r\n.\rb", b"a.\r\nb", b"\r.\r\n"]
+    "sent",
+    [b"a\n.\nb", b"a\n.\r\nb", b"a\r\n.\nb", b"a\r.\rb", b"a\r\n.\rb", b"a.\r\nb", b"\r.\r\n"],
 )
 def test_no_other_sequence_ends_a_mail(sent: bytes) -> None:
     data = DataReader(0)
@@ -68,7 +69,15 @@ def test_no_other_sequence_ends_a_mail(sent: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"a\nb\r\n", b"a\rb\r\n", b"\n\r\n", b"\r\r\n", b"a\r\n\n", b"a\n.\r\nb\r\n", b"a\r\n.\nb\r\n"],
+    [
+        b"a\nb\r\n",
+        b"a\rb\r\n",
+        b"\n\r\n",
+        b"\r\r\n",
+        b"a\r\n\n",
+        b"a\n.\r\nb\r\n",
+        b"a\r\n.\nb\r\n",
+    ],
 )
 def test_bare_line_ends_are_found(body: bytes) -> None:
     for blocks in ([body + b".\r\n"], [body[:1], body[1:], b".\r\n"]):

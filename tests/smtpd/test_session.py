@@ -191,7 +191,9 @@ async def test_settings_act_on_the_next_command(smtpd: Smtpd) -> None:
 async def test_a_client_that_has_said_all_still_hears_its_replies(smtpd: Smtpd) -> None:
     """`printf ... | nc host 25`: the writing half is closed, the reading half is not."""
     async with connected(smtpd.ports["smtp"]) as client:
-        await client.say(b"MAIL FROM:<>\r\nRCPT TO:<ann@example.net>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n")
+        await client.say(
+            b"MAIL FROM:<>\r\nRCPT TO:<ann@example.net>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n"
+        )
         client.end()
         replies = [await client.reply() for _ in range(5)]
     assert [reply[:3] for reply in replies] == ["250", "250", "354", "250", "221"]
