@@ -52,7 +52,7 @@ class Gateway:
 
 
 def create_gateway(
-    addresses: Callable[[], Mapping[str, str]], client: httpx.AsyncClient
+    addresses: Callable[[], Mapping[str, str]], client: httpx.AsyncClient, durability: str
 ) -> FastAPI:
     """The app of the one port."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -65,7 +65,7 @@ def create_gateway(
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
         reasons = await gateway.not_ready()
-        body = {"ready": not reasons, "reasons": reasons}
+        body = {"ready": not reasons, "durability": durability, "reasons": reasons}
         return JSONResponse(body, status_code=503 if reasons else 200)
 
     @app.get("/metrics")

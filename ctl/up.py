@@ -59,6 +59,11 @@ class Options:
     drain: float
     log_level: str
 
+    @property
+    def durability(self) -> str:
+        """What a 250 means. Our own server syncs before it acknowledges; another may not."""
+        return "unverified" if self.nats else "fsync"
+
 
 def up(options: Options) -> int:
     """Runs until SIGTERM or SIGINT; the exit code."""
@@ -110,20 +115,19 @@ async def _up(options: Options, lock: int) -> int:
 class _Bus:
     url: str
     passwords: Mapping[str, str]
-    durability: str
 
 
 @contextlib.asynccontextmanager
 async def _bus(options: Options, lock: int) -> AsyncIterator[_Bus]:
     """The bus: the given one, or an embedded server that runs as long as the body."""
     if options.nats:
-        yield _Bus(options.nats, {}, "unverified")
+        yield _Bus(options.nats, {})
         return
     server = embedded.prepare(options.data / "nats", options.shards)
     child = Child("nats-server", server.command, lock=lock, speaks=False)
     try:
         async with background(child.run()):
-            yield _Bus(server.url, server.passwords, "fsync")
+            yield _Bus(server.url, server.passwords)
     finally:
         await child.stop(NATS_STOP)  # last, when nobody needs it
 
@@ -139,6 +143,7 @@ def _values(options: Options, bus: _Bus) -> dict[str, dict[str, str]]:
         "log_level": options.log_level,
         "drain": str(options.drain),
         "token_file": str(options.data / "token"),
+        "durability": options.durability,
     }
     tls = {"tls_cert": str(cert), "tls_key": str(key)}
     root = {"mail_root": str(options.data / "mail")}
@@ -167,7 +172,7 @@ async def _run_here(
 ) -> None:
     """All five in this process; one HTTP app has the resources of all."""
     health = Health()
-    app = create_app(health, token)
+    app = create_app(health, token, options.durability)
     contexts = {name: Context(name, app, health, stopping) for name in SERVICES}
     for name, context in contexts.items():
         health.checks[name] = lambda c=context: "" if c.is_ready.is_set() else "starting"  # type: ignore[misc]
@@ -222,7 +227,7 @@ async def _run_processes(
 
     async with (
         httpx.AsyncClient(timeout=30) as client,
-        admin_server(create_gateway(addresses, client), options.admin) as admin,
+        admin_server(create_gateway(addresses, client, options.durability), options.admin) as admin,
     ):
         try:
             async with background(*(child.run() for child in children.values())):
@@ -263,8 +268,7 @@ def _service_child(name: str, values: Mapping[str, str], lock: int) -> Child:
 def _print_ready(options: Options, admin: str, found: Mapping[str, str]) -> None:
     _write_secret(options.data / "admin", admin + "\n")
     places = " ".join(f"{name}={found[name]}" for name in ("smtp", "submission", "pop3", "pop3s"))
-    durability = "unverified" if options.nats else "fsync"
-    sys.stdout.write(f"ready {places} admin={admin} durability={durability}\n")
+    sys.stdout.write(f"ready {places} admin={admin} durability={options.durability}\n")
     sys.stdout.flush()
 
 

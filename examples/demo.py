@@ -1,4 +1,4 @@
-"""The whole story in one run: `make demo`. Starts Tubepost, uses it, stops it; each step is checked.
+"""The whole story in one run: `make demo`. Starts Tubepost, uses it, stops it, checks each step.
 
 It touches nothing but a temporary folder and loopback: free ports, its own nats-server, and a
 second mail server ("the sink") that plays the rest of the world. Exit code 0 only if every step

@@ -132,7 +132,12 @@ async def raw_client(url: str, user: str, password: str) -> AsyncIterator[RawCli
 
     client = Client()
     await client.connect(
-        url, user=user, password=password, error_cb=note, allow_reconnect=False
+        url,
+        user=user,
+        password=password,
+        error_cb=note,
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0,
     )
     try:
         yield RawClient(client, complaints)

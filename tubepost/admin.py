@@ -38,8 +38,8 @@ class Health:
         return {name: reason for name, reason in found.items() if reason}
 
 
-def create_app(health: Health, token: str) -> FastAPI:
-    """The app of a process. `token`: see `protected`."""
+def create_app(health: Health, token: str, durability: str = "unverified") -> FastAPI:
+    """The app of a process. `token`: see `protected`. `durability`: what a 250 means, to show."""
     app = FastAPI(title=product, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.token = token
     app.state.before_metrics = []
@@ -53,7 +53,7 @@ def create_app(health: Health, token: str) -> FastAPI:
     async def readyz() -> JSONResponse:
         """The service can do its work now. 503 says what is missing."""
         reasons = health.reasons()
-        body = {"ready": not reasons, "reasons": reasons}
+        body = {"ready": not reasons, "durability": durability, "reasons": reasons}
         return JSONResponse(body, status_code=503 if reasons else 200)
 
     @app.get("/metrics")

@@ -121,7 +121,13 @@ class Worker:
 
     async def _attempt(self, held: Held) -> None:
         began = self._clock()
-        outcomes = await self._outcomes(held)
+        try:
+            outcomes = await self._outcomes(held)
+        except MissingBody as error:
+            why = str(error)  # not the sender's fault, nor the recipient's: never a bounce
+            await self._store.settle(held, lambda record: lifecycle.parked(record, why))
+            maillog.parked(held.key, why)
+            return
         now = self._clock()
 
         def change(record: Record) -> Record:
@@ -145,8 +151,8 @@ class Worker:
                 record.created,
             )
             return await self._courier.deliver(mail)
-        except MissingBody as error:
-            why = Deferred(text=f"Unable to read the message: {error}. (#4.3.0)", status="4.3.0")
+        except (MissingBody, Unavailable):
+            raise
         except Exception:  # noqa: BLE001 - promise 3: an unknown error is temporary
             maillog.bug(f"courier for {held.key}")
             why = Deferred(text="Internal error; will try again. (#4.3.0)", status="4.3.0")

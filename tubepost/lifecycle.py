@@ -72,6 +72,14 @@ def after_bounce(record: Record) -> Record:
     return _settled(replace(record, recipients=recipients))
 
 
+def parked(record: Record, why: str) -> Record:
+    """The record set aside: nothing tries it, nothing bounces it, until an operator has looked."""
+    recipients = tuple(
+        replace(r, reply=_kept(why)) if r.fate is Fate.WAITING else r for r in record.recipients
+    )
+    return replace(record, state=State.PARKED, recipients=recipients)
+
+
 def _settled(record: Record) -> Record:
     """The record with the state that its recipients' fates imply."""
     fates = {r.fate for r in record.recipients}

@@ -215,10 +215,11 @@ class MailStore:
         await patiently(lambda: self._put(replace(mail, payload=payload), group), None)
 
     async def forget(self, mail: Held) -> None:
-        """Ends a record: purges it, and tells the owner of its shard."""
-        await self._bus.purge(
-            subjects.queue_stream(mail.key.shard), mail.key.record, through=mail.seq
-        )
+        """Ends a record, whoever changed it since it was read, and tells the owner of its shard.
+
+        What is delivered stays delivered: a newer version could only make it go out once more.
+        """
+        await self._bus.purge(subjects.queue_stream(mail.key.shard), mail.key.record)
         await self.tell_gone(mail.key, mail.seq)
 
     async def tell_gone(self, key: Key, seq: int) -> None:

@@ -35,6 +35,7 @@ class NatsBus:
         self._requests = Requests(client)
         self._sources: dict[str, JobSource] = {}
         self._reconnected = asyncio.Event()
+        self._closing = False
 
     @classmethod
     async def connect(
@@ -54,7 +55,7 @@ class NatsBus:
                     inbox_prefix=f"_INBOX_{user or name}",
                     error_cb=_on_error,
                     reconnected_cb=bus._on_reconnect,
-                    disconnected_cb=_on_disconnect,
+                    disconnected_cb=bus._on_disconnect,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=0.2,  # type: ignore[arg-type]  # a float is fine, and 1 s is long
                     connect_timeout=2,
@@ -80,6 +81,7 @@ class NatsBus:
 
     async def close(self) -> None:
         """Sends what is buffered and closes."""
+        self._closing = True
         try:
             await self._nc.drain()
         except NETWORK_ERRORS:
@@ -225,6 +227,10 @@ class NatsBus:
         except NETWORK_ERRORS as error:
             raise Unavailable(f"{subject}: {error or type(error).__name__}") from error
 
+    async def _on_disconnect(self) -> None:
+        if not self._closing:
+            maillog.bus_away("connection lost")
+
     async def _on_reconnect(self) -> None:
         maillog.bus_back()
         self._reconnected.set()
@@ -265,7 +271,3 @@ async def _on_error(error: Exception) -> None:
     if isinstance(error, OSError):  # each failed try to reconnect; bus_away has said it once
         return
     maillog.bus_error(str(error) or type(error).__name__)
-
-
-async def _on_disconnect() -> None:
-    maillog.bus_away("connection lost")

@@ -17,7 +17,7 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import APIError, BadRequestError
+from nats.js.errors import APIError, NotFoundError
 
 from tubepost import subjects
 from tubepost.errors import Unavailable
@@ -26,7 +26,6 @@ from tubepost.nats_pull import NETWORK_ERRORS
 DUPLICATE_WINDOW = 600.0
 ACK_WAIT = 60.0
 MAX_JOBS = 100_000
-STREAM_EXISTS = 10058
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,13 @@ async def provision(client: Client, plan: Plan) -> bool:
 
 
 async def _made(js: JetStreamContext, config: StreamConfig) -> bool:
+    """Whether it had to be made. The server's own `did_create` also says so of what was there."""
     try:
-        return bool((await js.add_stream(config)).did_create)
-    except BadRequestError as error:
-        if error.err_code != STREAM_EXISTS:
-            raise
-        return False
+        await js.stream_info(str(config.name))
+    except NotFoundError:
+        await js.add_stream(config)
+        return True
+    return False
 
 
 def streams(plan: Plan) -> list[StreamConfig]:

@@ -140,7 +140,7 @@ async def _main(service: str, settings: S, serve: Callable[[S, Context], Awaitab
     stopping = asyncio.Event()
     stop_on_signals(stopping)
     health = Health()
-    app = create_app(health, settings.secret("token"))
+    app = create_app(health, settings.secret("token"), settings.durability)
     context = Context(service, app, health, stopping)
     health.checks[service] = lambda: "" if context.is_ready.is_set() else "starting"
     try:

@@ -2,7 +2,7 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,6 +49,9 @@ class CommonSettings(BaseSettings):
     token: SecretStr = Field(SecretStr(""), description="Bearer token for /v1; empty = closed.")
     token_file: Path | None = Field(None, description="File that holds it.")
     log_level: str = Field("info", description="debug, info, warning or error.")
+    durability: Literal["fsync", "quorum", "unverified"] = Field(
+        "unverified", description="What the bus promises with an acknowledgement; shown, not made."
+    )
     drain: float = Field(30.0, ge=0, description="Seconds for running work to end on SIGTERM.")
     ready_fd: int | None = Field(None, description="Open descriptor that gets the ready line.")
 

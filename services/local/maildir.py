@@ -6,6 +6,7 @@ instead of adding a second one, and no two pods ever make the same one. It carri
 Source: maildir(5); qmail-local.c maildir_child().
 """
 
+import contextlib
 import ctypes
 import itertools
 import os
@@ -15,10 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
-
-A = TypeVar("A")
-R = TypeVar("R")
 
 MANY = 3 if sys.platform == "linux" else sys.maxsize
 """From so many mails on, one syncfs is cheaper than a fsync for each."""
@@ -51,6 +48,52 @@ def file_name(created: float, mail_id: str, unit: str, content: bytes) -> str:
     return f"{int(created)}.{mail_id}_{unit},S={size},W={size + content.count(10)}"
 
 
+class _Passage:
+    """One parcel on its way. After a step has failed, the later ones do nothing."""
+
+    def __init__(self, parcel: Parcel) -> None:
+        self.parcel = parcel
+        self.error: OSError | None = None
+        self.device = 0
+        self._tmp: Path | None = None
+
+    def step(self, action: Callable[[], object]) -> None:
+        """One mail's trouble is not another's: it is kept, not raised."""
+        if self.error is None:
+            try:
+                action()
+            except OSError as error:
+                self.error = error
+
+    def write(self, *, sync: bool) -> None:
+        """The file in tmp, on disk if `sync`."""
+        parcel = self.parcel
+        tmp = parcel.maildir / "tmp" / f"{parcel.name}.{_INSTANCE}.{next(_numbers)}"
+        fd = _created(tmp, parcel.maildir)
+        self._tmp = tmp
+        try:
+            view = memoryview(parcel.content)
+            while view:
+                view = view[os.write(fd, view) :]
+            if sync:
+                os.fsync(fd)
+            self.device = os.fstat(fd).st_dev
+        finally:
+            os.close(fd)
+
+    def place(self) -> None:
+        """From tmp to new."""
+        if self._tmp:
+            self._tmp.rename(self.parcel.target)
+            self._tmp = None
+
+    def clean(self) -> None:
+        """Leaves nothing of a failure in tmp."""
+        if self._tmp:
+            with contextlib.suppress(OSError):  # the first error is the one that tells
+                self._tmp.unlink()
+
+
 def deliver(parcels: Sequence[Parcel]) -> list[OSError | None]:
     """Delivers them all; for each None, durably done, or what stopped it.
 
@@ -58,56 +101,47 @@ def deliver(parcels: Sequence[Parcel]) -> list[OSError | None]:
     docs/decisions/0003 has the figures.
     """
     alone = len(parcels) < MANY
-    results: list[Path | OSError] = [_tried(partial(_write, sync=alone), p) for p in parcels]
+    passages = [_Passage(parcel) for parcel in parcels]
+    for passage in passages:
+        passage.step(partial(passage.write, sync=alone))
     if not alone:
-        results = _unless(_tried(_sync_file_system, parcels[0].maildir), results)
-    results = [
-        file if isinstance(file, OSError) else _tried(file.rename, parcel.target)
-        for file, parcel in zip(results, parcels, strict=True)
-    ]
-    synced = {f: _tried(_sync, f) for f in {parcel.target.parent for parcel in parcels}}
-    results = [
-        _unless(synced[parcel.target.parent], [result])[0]
-        for result, parcel in zip(results, parcels, strict=True)
-    ]
-    return [result if isinstance(result, OSError) else None for result in results]
+        for there in _grouped(passages, lambda passage: passage.device):
+            _for_all(there, partial(_sync_file_system, there[0].parcel.maildir))
+    for passage in passages:
+        passage.step(passage.place)
+    for there in _grouped(passages, lambda passage: passage.parcel.target.parent):
+        _for_all(there, partial(_sync, there[0].parcel.target.parent))
+    for passage in passages:
+        passage.clean()
+    return [passage.error for passage in passages]
 
 
-def _unless(trouble: OSError | None, results: list[Path | OSError]) -> list[Path | OSError]:
-    """`results`, or the trouble for each of those that went well so far."""
-    if trouble is None:
-        return results
-    return [result if isinstance(result, OSError) else trouble for result in results]
+def _grouped(
+    passages: Sequence[_Passage], key: Callable[[_Passage], object]
+) -> list[list[_Passage]]:
+    """Those that have gone well so far, by file system or by folder."""
+    groups: dict[object, list[_Passage]] = {}
+    for passage in passages:
+        if passage.error is None:
+            groups.setdefault(key(passage), []).append(passage)
+    return list(groups.values())
 
 
-def _tried(step: Callable[[A], R], argument: A) -> R | OSError:
-    """What the step returns, or what stopped it: one mail's trouble is not another's."""
+def _for_all(passages: Sequence[_Passage], action: Callable[[], None]) -> None:
+    """One action on behalf of several: its failure is the failure of each."""
+    shared = _Passage(passages[0].parcel)
+    shared.step(action)
+    for passage in passages:
+        passage.error = shared.error
+
+
+def _created(tmp: Path, maildir: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        return step(argument)
-    except OSError as error:
-        return error
-
-
-def _write(parcel: Parcel, *, sync: bool) -> Path:
-    """The file in tmp, on disk if `sync`. What is left behind by a failure is removed."""
-    tmp = parcel.maildir / "tmp" / f"{parcel.name}.{_INSTANCE}.{next(_numbers)}"
-    try:
-        fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        return os.open(tmp, flags, 0o600)
     except FileNotFoundError:
-        make(parcel.maildir)
-        fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        view = memoryview(parcel.content)
-        while view:
-            view = view[os.write(fd, view) :]
-        if sync:
-            os.fsync(fd)
-    except OSError:
-        tmp.unlink()
-        raise
-    finally:
-        os.close(fd)
-    return tmp
+        make(maildir)
+        return os.open(tmp, flags, 0o600)
 
 
 def make(maildir: Path) -> None:

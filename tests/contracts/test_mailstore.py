@@ -284,11 +284,6 @@ async def test_somebody_elses_change_is_kept_under_ours(any_bus: Bus) -> None:
     assert after.payload == b"hello"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="mailstore.py _put -> forget: a purge has no compare-and-set, so the operator's newer "
-    "version stays and a delivered mail is delivered again",
-)
 async def test_a_delivery_ends_the_mail_whoever_changed_it_meanwhile(any_bus: Bus) -> None:
     store, key = await accepted(any_bus, b"hello")
     ours = await held(store, key)

@@ -216,10 +216,6 @@ async def test_connect_waits_for_a_server_that_comes_later(
     assert not late.connected
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="provision.py _made: nats-server says did_create for an equal stream that exists, too",
-)
 async def test_provision_tells_that_dispatch_was_there_already(bus: NatsBus) -> None:
     assert not await provision(bus.client, PLAN)
 
@@ -233,9 +229,6 @@ async def test_provision_leaves_what_is_there(bus: NatsBus) -> None:
     assert await bus.read("DISPATCH", JOB, leader=True) is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="nats_bus.py close: nats-py calls disconnected_cb for an orderly end, too"
-)
 async def test_an_orderly_end_does_not_count_as_a_lost_bus(
     bus: NatsBus, nats_server: NatsServer
 ) -> None:

@@ -341,6 +341,42 @@ async def test_what_is_refused_is_unavailable_and_not_stored(
     assert await scheduler.read("DISPATCH", "d.local.0.m.0", leader=True) is None
 
 
+REPLIES = (
+    "permissions.py _reads: the server sends an answer to whatever reply subject the question "
+    "names, and a stream stores it there: reading a bucket is writing anywhere"
+)
+
+
+async def answered_to(asker: NatsBus, scheduler: NatsBus, copy: tuple[str, str], to: str) -> bytes:
+    """What is stored on `to` after a read of (stream, subject) with `to` as its reply subject."""
+    stream, subject = copy
+    await asker.client.publish(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", reply=to)
+    for _ in range(3):  # the answer comes before the answers of what is asked later
+        await asker.read("KV_control", "$KV.control.none", leader=True)
+    kind = "QUEUE_0" if to.startswith("q.") else "KV_directory"
+    found = await scheduler.read(kind, to, leader=True)
+    assert found is not None
+    return found.data
+
+
+@pytest.mark.xfail(strict=True, reason=REPLIES)
+async def test_smtpd_cannot_copy_a_password_by_a_reply_subject(connect: Connect) -> None:
+    smtpd, popauth, scheduler = [await connect(s) for s in ("smtpd", "popauth", "scheduler")]
+    mine, victim = "$KV.directory.account.org.mine", "$KV.directory.account.org.victim"
+    await popauth.append(mine, b"mine")
+    await popauth.append(victim, b"victim")
+    assert await answered_to(smtpd, scheduler, ("KV_directory", mine), victim) == b"victim"
+
+
+@pytest.mark.xfail(strict=True, reason=REPLIES)
+async def test_popauth_cannot_change_the_queue_by_a_reply_subject(connect: Connect) -> None:
+    popauth, scheduler = await connect("popauth"), await connect("scheduler")
+    await scheduler.append("q.0.m.0", b"mail", headers={"Tubepost": "{}"})
+    await popauth.append("$KV.control.forged", b"forged", headers={"Tubepost": "{}"})
+    forged = ("KV_control", "$KV.control.forged")
+    assert await answered_to(popauth, scheduler, forged, "q.0.m.0") == b"mail"
+
+
 @pytest.mark.parametrize(("user", "password"), [("", ""), ("smtpd", "wrong"), ("nobody", "x")])
 async def test_nobody_comes_in_without_a_password(
     connect: Connect, guarded: Guarded, user: str, password: str

@@ -6,6 +6,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+FENCED = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", flags=re.M | re.S)
+"""A block of code; its content is group 1. It may stand in a list."""
+
 Row = dict[str, str]
 
 
@@ -52,4 +55,4 @@ def names(cell: str) -> list[str]:
 
 def without_code(page: str) -> str:
     """The page without fenced blocks and code in lines: links in these are no links."""
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", page, flags=re.M | re.S))
+    return re.sub(r"`[^`\n]*`", "", FENCED.sub("", page))

@@ -1,7 +1,6 @@
 """docs/configuration.md is what its generator makes."""
 
 from docs.generate import PAGE, SERVICES, page
-
 from tests.docs.pages import ROOT, text
 from tubepost.control_values import SETTINGS
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, pages, without_code
+from tests.docs.pages import FENCED, ROOT, pages, without_code
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def _anchors(page: Path) -> set[str]:
     """As the usual viewers make them: lower case, blanks become dashes, signs fall out."""
-    inside = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    inside = FENCED.sub("", page.read_text())
     headings = re.findall(r"^#+ (.+)$", inside, flags=re.M)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {text.replace(" ", "-") for text in plain}

@@ -1,4 +1,4 @@
-"""No file names the host of a package registry: where packages come from is the machine's affair."""
+"""No file names the host of a package registry: the machine says where packages come from."""
 
 import re
 

@@ -1,9 +1,9 @@
 """docs/subjects.md names every subject, stream, bucket and consumer as the code makes them."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
-from nats.js.api import StorageType
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
 from tests.docs.pages import names, table
 from tubepost import subjects
@@ -25,7 +25,7 @@ SAMPLES: dict[str, object] = {
 SHOWN = {"mail_id": "mail id", "index": "chunk"}
 """How arguments are called on the page, where it is not by their own name."""
 
-NO_NAMES = {"key_of", "hint", "parse_hint", "shard_of"}
+NO_NAMES = {"key_of", "hint", "parse_hint", "job", "parse_job", "shard_of"}
 """Functions of the module that make no subject."""
 
 
@@ -48,7 +48,9 @@ def _in_code() -> dict[str, str]:
     for name, value in vars(subjects).items():
         if isinstance(value, str) and name.isupper():
             found[name] = value
-        elif inspect.isfunction(value) and name not in NO_NAMES:
+        elif inspect.isfunction(value) and value.__module__ == subjects.__name__:
+            if name in NO_NAMES:
+                continue
             found[name] = _made(value)
     return found
 
@@ -70,7 +72,7 @@ def test_every_stream_is_on_the_page_as_it_is_made() -> None:
             _shard_again(str(config.name)),
             _subjects(_shard_again(s) for s in config.subjects or ()),
             "memory" if config.storage is StorageType.MEMORY else "file",
-            "by ack" if str(config.retention) == "workqueue" else "by purge",
+            "by ack" if config.retention is RetentionPolicy.WORK_QUEUE else "by purge",
         )
         for config in streams(Plan(shards=1, replicas=1, relay_window=10_800))
         if not str(config.name).startswith("KV_")
@@ -108,7 +110,8 @@ def test_every_consumer_is_on_the_page() -> None:
     }
 
 
-def _buckets():  # type: ignore[no-untyped-def]
+def _buckets() -> Iterator[tuple[StreamConfig, StreamConfig]]:
+    """Each bucket on one server, and in a cluster of three."""
     alone, cluster = (
         [s for s in streams(Plan(1, replicas, 10_800)) if str(s.name).startswith("KV_")]
         for replicas in (1, 3)

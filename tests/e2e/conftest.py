@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.platform import NewPlatform, Platform
 from tests.e2e.sink import Sink, listening
 
+
 @pytest.fixture
 def new_platform(tmp_path: Path) -> Iterator[NewPlatform]:
     """Makes platforms that are gone after the test: new_platform(*options, data=...)."""

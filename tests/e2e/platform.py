@@ -135,10 +135,17 @@ class Platform:
 
     def pid_of(self, service: str) -> int:
         """The process of one service (with --processes), or of nats-server."""
-        wanted = "nats-server" if service == "nats-server" else f"services.{service}"
-        found = [pid for pid in descendants(self.pid) if wanted in _command_line(pid)]
+        found = self._pids_of(service)
         assert len(found) == 1, (service, found)
         return found[0]
+
+    def runs(self, service: str) -> bool:
+        """Whether it has a process."""
+        return len(self._pids_of(service)) == 1
+
+    def _pids_of(self, service: str) -> list[int]:
+        wanted = "nats-server" if service == "nats-server" else f"services.{service}"
+        return [pid for pid in descendants(self.pid) if wanted in _command_line(pid)]
 
     def kill9_service(self, service: str) -> None:
         """SIGKILL to one service; returns when its process is gone."""

@@ -10,8 +10,16 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
-class _WideSMTP(SMTP):
+class _Session(SMTP):
     line_length_limit = 1 << 20  # aiosmtpd keeps to 1001; mail in the wild does not
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.event_handler.session_begins()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.event_handler.session_ends()
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,16 @@ class Sink:
         self.mails: list[Received] = []
         self.news = threading.Condition()
         self.port = 0
+        self._open = 0
+
+    def session_begins(self) -> None:
+        with self.news:
+            self._open += 1
+
+    def session_ends(self) -> None:
+        with self.news:
+            self._open -= 1
+            self.news.notify_all()
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: Any
@@ -57,6 +75,12 @@ class Sink:
             assert arrived, f"{len(self.mails)} of {count} mails came within {seconds:g} s"
             return list(self.mails)
 
+    def wait_until_nobody_speaks(self, seconds: float) -> list[Received]:
+        """The mails once no session is open: what a killed peer had sent has been taken."""
+        with self.news:
+            assert self.news.wait_for(lambda: self._open == 0, seconds), f"{self._open} sessions"
+            return list(self.mails)
+
     def route(self, domain: str) -> str:
         """A line for smtproutes."""
         return f"{domain}:127.0.0.1:{self.port}"
@@ -68,7 +92,7 @@ def listening() -> Iterator[Sink]:
     sink, loop = Sink(), asyncio.new_event_loop()
 
     def session() -> SMTP:
-        return _WideSMTP(sink, hostname="sink.example", loop=loop)
+        return _Session(sink, hostname="sink.example", loop=loop)
 
     server = loop.run_until_complete(loop.create_server(session, "127.0.0.1", 0))
     sink.port = server.sockets[0].getsockname()[1]

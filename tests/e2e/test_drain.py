@@ -1,4 +1,4 @@
-"""How a platform begins and ends: signals, the ready line, files only its user can read, the lock."""
+"""How a platform begins and ends: signals, the ready line, who can read its files, the lock."""
 
 import signal
 import stat

@@ -1,4 +1,4 @@
-"""The way of a mail through a platform in one process: in by SMTP, out by POP3. Runs in `make test`."""
+"""A mail through a platform in one process: in by SMTP, out by POP3. Runs in `make test`."""
 
 import poplib
 

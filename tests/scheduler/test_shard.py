@@ -1,4 +1,4 @@
-"""The shard's memory: who goes out next, limits per channel and destination, versions of a record."""
+"""The shard's memory: who goes out next, limits per channel and destination, versions."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever the order of events, a unit of a shard is in one place and the counters tell the truth."""
+"""Whatever the order of events, a unit is in one place and the counters tell the truth."""
 
 from collections import Counter
 

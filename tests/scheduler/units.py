@@ -10,7 +10,7 @@ def key(name: str, unit: str = "0", shard: int = 0) -> Key:
     return Key(shard, name, unit)
 
 
-def record(  # noqa: PLR0913 - what tests vary
+def record(
     *recipients: Recipient,
     state: State = State.PENDING,
     channel: str = REMOTE,

@@ -18,15 +18,15 @@ FULL = "452 queue is full, try again later (#4.3.1)"
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short patience with a bus that is away: both are defaults, bound when they were defined."""
     monkeypatch.setattr(mailstore.patiently, "__defaults__", (0.3,))
-    monkeypatch.setitem(NatsBus._call.__kwdefaults__, "seconds", 0.3)
+    monkeypatch.setattr(NatsBus._call, "__kwdefaults__", {"seconds": 0.3})
 
 
 async def gone(smtpd: Smtpd, nats_server: NatsServer) -> None:
     """Kills the server; returns when the bus has noticed."""
     nats_server.kill()
     async with asyncio.timeout(PATIENCE):
-        while smtpd.bus.connected:
-            await asyncio.sleep(0.01)  # there is nothing to wait for
+        while smtpd.bus.connected:  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
 
 
 async def back(smtpd: Smtpd, nats_server: NatsServer) -> None:

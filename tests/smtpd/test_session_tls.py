@@ -114,8 +114,8 @@ async def sends_on(smtpd: Smtpd, tls: ssl.SSLContext, octets: bytes, until: byte
 
 HEARD_ON = pytest.mark.xfail(
     strict=True,
-    reason="session: under TLS `_writer.close()` waits for the client's close_notify, and aiosmtpd's"
-    " loop meanwhile obeys every command that has come: guesses without end behind the third wrong"
+    reason="session: under TLS `_writer.close()` waits for the client's close_notify, and"
+    " aiosmtpd's loop meanwhile obeys every command that has come: guesses behind the third wrong"
     " password, mails behind a 451 for bare LF or behind QUIT",
 )
 

@@ -1,0 +1,212 @@
+"""The command: what it prints, its exit codes, one line for every error and never a traceback."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.platform import PASSWORD, TUBEPOST, NewPlatform, Platform
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+SECRET = PASSWORD.encode() + b"\n"
+
+
+def refused(platform: Platform, *args: str, stdin: bytes = b"", code: int = 1) -> str:
+    """The one line of a command that fails."""
+    done = platform.command(*args, stdin=stdin)
+    assert (done.returncode, done.stdout) == (code, b""), done
+    return the_line(done.stderr)
+
+
+def the_line(stderr: bytes) -> str:
+    [line] = stderr.decode().splitlines()
+    assert line.startswith("tubepost: ")
+    return line.removeprefix("tubepost: ")
+
+
+def test_domains_and_accounts_come_and_go(shared: Platform) -> None:
+    assert shared.ok("domain", "add", "New.Example") == "added new.example\n"
+    assert shared.ok("domain", "list").splitlines() == ["example.org", "new.example"]
+    assert shared.json("domain", "list") == ["example.org", "new.example"]
+    add = ("account", "add", "Bob@new.example", "--password-stdin")
+    assert shared.ok(*add, stdin=SECRET) == "added bob@new.example\n"
+    assert shared.ok("account", "list", "new.example") == "bob@new.example\n"
+    assert shared.json("account", "list", "new.example") == ["bob@new.example"]
+    assert refused(shared, *add, stdin=SECRET) == (
+        "bob@new.example is there already; use passwd to change its password"
+    )
+    passwd = ("account", "passwd", "bob@new.example", "--password-stdin")
+    assert shared.ok(*passwd, stdin=b"another one\n") == "changed the password of bob@new.example\n"
+    left = "new.example has 1 accounts; remove them first"
+    assert refused(shared, "domain", "remove", "new.example") == left
+    assert shared.ok("account", "remove", "bob@new.example") == "removed bob@new.example\n"
+    assert shared.ok("domain", "remove", "new.example") == "removed new.example\n"
+    assert shared.ok("domain", "list") == "example.org\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (("domain", "add", "example.org"), "example.org is there already"),
+        (("domain", "add", "no_dot"), "no_dot cannot be a mail domain here; give one like"),
+        (("domain", "add", "two words"), "'two words' is not a domain name"),
+        (("domain", "remove", "nowhere.example"), "there is no domain nowhere.example; add it"),
+        (("account", "remove", "nobody@example.org"), "there is no account nobody@example.org"),
+        (("account", "remove", "no-at-sign"), "'no-at-sign' has no @; write user@domain"),
+        (("account", "remove", "a/b@example.org/../c"), "'example.org/../c' is not a domain name"),
+        (("control", "get", "nothing"), "there is no control setting 'nothing'; known: badmail"),
+        (("control", "set", "databytes", "many"), "databytes: 'many' is not a number from 0 to"),
+        (("control", "set", "smtproutes", "x"), "smtproutes: smtproutes: 'x': write domain:relay"),
+        (
+            ("send", "-", "--from", "x", "--to", "joe@example.org"),
+            "'x' has no @; write user@domain",
+        ),
+        (("send", "-", "--from", "", "--to", "x"), "'x' has no @; write user@domain"),
+        (("send", "-", "--from", "", "--to", "joe@example.org"), "the mail is empty"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_the_platform_refuses_is_said_in_one_line(
+    shared: Platform, args: tuple[str, ...], why: str
+) -> None:
+    assert refused(shared, *args).startswith(why)
+
+
+@pytest.mark.parametrize("password", [b"short\n", b"x" * 300 + b"\n", b"\n"])
+def test_a_bad_password_is_refused(shared: Platform, password: bytes) -> None:
+    add = ("account", "add", "bob@example.org", "--password-stdin")
+    assert refused(shared, *add, stdin=password) == "a password has 8 to 255 characters"
+
+
+def test_a_password_is_not_asked_for_where_nobody_can_type_it(shared: Platform) -> None:
+    why = refused(shared, "account", "add", "bob@example.org", code=2)
+    assert why == "standard input is not a terminal: use --password-stdin"
+
+
+def test_a_setting_is_set_shown_and_put_back(shared: Platform) -> None:
+    assert shared.ok("control", "get", "badmailfrom") == "(Default.)\n"
+    entries = ("spam@far.example", "@bad.example")
+    shown = "".join(f"badmailfrom: {entry}\n" for entry in entries)
+    assert shared.ok("control", "set", "badmailfrom", *entries) == shown
+    assert shared.ok("control", "get", "badmailfrom") == "spam@far.example\n@bad.example\n"
+    assert shared.json("control", "get", "badmailfrom")["lines"] == list(entries)
+    why = refused(shared, "control", "set", "badmailfrom", "not an address")
+    assert why.endswith("; the old value is kept")
+    assert shown in shared.ok("control", "list")
+    assert shared.ok("control", "unset", "badmailfrom").startswith("badmailfrom: (Default.) ")
+
+
+def test_the_queue_is_shown_in_qmail_s_words(shared: Platform) -> None:
+    shared.ok("control", "set", "concurrencylocal", "0")
+    try:
+        text = b"Subject: x\n\nHi.\n"
+        mail_id = shared.ok(
+            "send", "-", "--from", "ann@far.example", "--to", "joe@example.org", stdin=text
+        ).strip()
+        counts = ["messages in queue: 1", "messages in queue but not yet preprocessed: 0"]
+        assert shared.ok("qstat").splitlines() == counts
+        assert shared.json("qstat") == {"messages": 1, "unprocessed": 0}
+        first, second = shared.ok("qread").splitlines()
+        [mail] = shared.json("qread")
+        assert first.endswith(f" GMT  #{mail_id}  {mail['size']}  <ann@far.example>")
+        assert second == "\tlocal\tjoe@example.org"
+        assert mail["id"] == mail_id
+    finally:
+        shared.ok("control", "unset", "concurrencylocal")
+    shared.wait_for_empty_queue(20)
+    assert shared.ok("qread") == ""
+    assert shared.json("qread") == []
+
+
+def test_the_relay_list_is_empty_without_logins_that_may_be_listed(shared: Platform) -> None:
+    assert shared.ok("relay", "list") == ""
+    assert shared.json("relay", "list") == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("nothing",),
+        ("domain", "nothing"),
+        ("domain", "add"),
+        ("qstat", "--nothing"),
+        ("up", "--smtp"),
+        ("up", "--shards", "0"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_one_line_and_2(tmp_path: Path, args: tuple[str, ...]) -> None:
+    done = subprocess.run([TUBEPOST, *args], cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert the_line(done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["smtp", "submission", "pop3", "pop3s", "admin"])
+@pytest.mark.parametrize("mode", [(), ("--processes",)], ids=["one", "five"])
+def test_a_listen_address_that_is_none_is_one_line_and_2(
+    tmp_path: Path, option: str, mode: tuple[str, ...]
+) -> None:
+    command = [TUBEPOST, "up", "--data", str(tmp_path / "data"), f"--{option}", "nonsense", *mode]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"Traceback" not in done.stderr
+    assert b"'nonsense' is not HOST:PORT" in done.stderr
+
+
+def test_a_port_in_use_is_one_line_and_1(shared: Platform, new_platform: NewPlatform) -> None:
+    host, port = shared.addresses["smtp"]
+    command = [TUBEPOST, "up", "--data", str(new_platform().data)]
+    free = [f"--{name}=127.0.0.1:0" for name in ("submission", "pop3", "pop3s", "admin")]
+    done = subprocess.run(
+        [*command, *free, f"--smtp={host}:{port}"], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith("tubepost: ")
+    assert str(port) in last
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_platform_that_has_stopped_is_said(new_platform: NewPlatform) -> None:
+    platform = new_platform()
+    assert refused(platform, "qstat", code=2).startswith(f"no tubepost has run on {platform.data}")
+    platform.start()
+    assert platform.ok("qstat").startswith("messages in queue: 0\n")
+    assert platform.stop() == 0
+    why = refused(platform, "qstat")
+    assert "does not answer" in why
+    assert why.endswith("is `tubepost up` running?")
+
+
+def test_a_wrong_token_is_said(shared: Platform, tmp_path: Path) -> None:
+    host, port = shared.addresses["admin"]
+    where = {"TUBEPOST_ADMIN": f"http://{host}:{port}", "TUBEPOST_TOKEN": "wrong"}
+    done = subprocess.run(
+        [TUBEPOST, "qstat"],
+        env={**os.environ, **where},
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert the_line(done.stderr).startswith("give the admin token as")
+
+
+def test_output_that_nobody_reads_ends_quietly(shared: Platform) -> None:
+    """`tubepost control list | head -0`"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [TUBEPOST, "control", "list", "--data", str(shared.data)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode != 0
+
+
+def test_json_is_json_wherever_it_is_offered(shared: Platform) -> None:
+    for command in ("domain list", "account list", "control list", "relay list", "qstat", "qread"):
+        assert json.loads(shared.ok(*command.split(), "--json")) is not None

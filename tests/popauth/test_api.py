@@ -1,0 +1,229 @@
+"""popauth's resources under /v1, and the whole of popauth once: a login opens the relay."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.popauth.api import router
+from services.popauth.app import serve
+from services.popauth.settings import Settings
+from tests.nats_server import NatsServer
+from tests.popauth.directory import PATIENCE, Office
+from tubepost import control_values
+from tubepost.admin import Health, create_app
+from tubepost.nats_bus import NatsBus
+from tubepost.relay_list import RelayList
+from tubepost.runtime import Context
+
+TOKEN = {"Authorization": "Bearer secret"}
+ANN = {"address": "ann@example.net", "password": "correct horse"}
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+async def http(real: Office) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(Health(), "secret")
+    relay_list = RelayList(real.bus, lambda: NOW)
+    app.include_router(router(real.accounts, real.directory, relay_list, real.control))
+    async with client_of(app) as client:
+        yield client
+
+
+def client_of(app: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://popauth", headers=TOKEN
+    )
+
+
+def is_problem(answer: httpx.Response, status: int) -> str:
+    """Holds the answer to RFC 9457; its detail."""
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert (body["type"], body["status"]) == ("about:blank", status)
+    detail: str = body["detail"]
+    return detail
+
+
+async def test_domains(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/domains", json={"name": "Example.net"})
+    assert (answer.status_code, answer.json()) == (201, {"name": "example.net"})
+    assert "there already" in is_problem(
+        await http.post("/v1/domains", json={"name": "example.net"}), 409
+    )
+    assert "mail domain" in is_problem(
+        await http.post("/v1/domains", json={"name": "localhost"}), 400
+    )
+    assert is_problem(await http.post("/v1/domains", json={}), 400) == "body.name: Field required"
+    assert (await http.get("/v1/domains")).json() == ["example.net"]
+    assert (await http.delete("/v1/domains/example.net")).status_code == 204
+    assert "there is no domain" in is_problem(await http.delete("/v1/domains/example.net"), 404)
+    assert (await http.get("/v1/domains")).json() == []
+
+
+async def test_accounts(http: httpx.AsyncClient) -> None:
+    assert "there is no domain" in is_problem(await http.post("/v1/accounts", json=ANN), 404)
+    for domain in ("example.net", "a.example.net"):
+        await http.post("/v1/domains", json={"name": domain})
+    answer = await http.post("/v1/accounts", json=ANN)
+    assert (answer.status_code, answer.json()) == (201, {"address": "ann@example.net"})
+    is_problem(await http.post("/v1/accounts", json=ANN), 409)
+    weak = ANN | {"address": "bob@example.net", "password": "short"}
+    assert "8 to 255" in is_problem(await http.post("/v1/accounts", json=weak), 400)
+    await http.post("/v1/accounts", json=ANN | {"address": "bob@a.example.net"})
+
+    every = ["ann@example.net", "bob@a.example.net"]
+    assert (await http.get("/v1/accounts")).json() == every
+    assert (await http.get("/v1/accounts", params={"domain": "Example.net"})).json() == every[:1]
+    assert "has 1 accounts" in is_problem(await http.delete("/v1/domains/example.net"), 409)
+
+    assert (await http.delete("/v1/accounts/ann@example.net")).status_code == 204
+    is_problem(await http.delete("/v1/accounts/ann@example.net"), 404)
+    is_problem(await http.delete("/v1/accounts/ann"), 400)
+
+
+async def test_passwords(http: httpx.AsyncClient, real: Office) -> None:
+    await http.post("/v1/domains", json={"name": "example.net"})
+    await http.post("/v1/accounts", json=ANN)
+    where, new = "/v1/accounts/ann@example.net/password", {"password": "staple battery"}
+    assert (await http.put(where, json=new)).status_code == 204
+    [account] = real.directory.accounts()
+    assert await real.passwords.check(account.password, "staple battery")
+    is_problem(await http.put(where, json={"password": "short"}), 400)
+    is_problem(await http.put("/v1/accounts/bob@example.net/password", json=new), 404)
+
+
+async def test_no_answer_has_a_hash_or_a_password(http: httpx.AsyncClient) -> None:
+    await http.post("/v1/domains", json={"name": "example.net"})
+    shown = (await http.post("/v1/accounts", json=ANN)).text
+    shown += (await http.get("/v1/accounts")).text
+    shown += (await http.post("/v1/accounts", json=ANN)).text
+    shown += (await http.post("/v1/accounts", json=ANN | {"password": "horse 7"})).text
+    assert "horse" not in shown
+    assert "argon2" not in shown
+
+
+async def test_relay(http: httpx.AsyncClient, real: Office) -> None:
+    assert (await http.get("/v1/relay")).json() == []
+    for ip, at in (("8.8.4.4", NOW - 10), ("2600::1", NOW - 20), ("8.8.8.8", NOW - 700)):
+        await RelayList(real.bus, lambda at=at: at).add(  # type: ignore[misc]
+            ip, user="ann@example.net", window=600, by="popauth-1"
+        )
+    entries = (await http.get("/v1/relay")).json()
+    assert [entry["ip"] for entry in entries] == ["2600::1", "8.8.4.4"]
+    assert entries[1] == {
+        "ip": "8.8.4.4",
+        "user": "ann@example.net",
+        "at": NOW - 10,
+        "until": NOW + 590,
+        "by": "popauth-1",
+    }
+
+
+async def test_control(http: httpx.AsyncClient, real: Office) -> None:
+    answer = await http.put("/v1/control/databytes", json={"lines": ["1000"]})
+    assert (answer.status_code, answer.json()["lines"]) == (200, ["1000"])
+    assert real.control.get(control_values.DATABYTES) == 1000
+
+    bad = await http.put("/v1/control/databytes", json={"lines": ["lots"]})
+    assert "the old value is kept" in is_problem(bad, 400)
+    assert (await http.get("/v1/control/databytes")).json()["lines"] == ["1000"]
+
+    await http.put("/v1/control/databytes", json={"lines": []})
+    assert (await http.get("/v1/control/databytes")).json()["lines"] is None
+    assert real.control.get(control_values.DATABYTES) == control_values.DATABYTES.default
+
+    shown = (await http.get("/v1/control")).json()
+    assert [setting["name"] for setting in shown] == sorted(control_values.SETTINGS)
+    assert all(setting["help"] for setting in shown)
+    for refused in (
+        await http.get("/v1/control/frob"),
+        await http.put("/v1/control/frob", json={"lines": ["1"]}),
+    ):
+        assert "known: " in is_problem(refused, 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/domains"),
+        ("POST", "/v1/domains"),
+        ("DELETE", "/v1/domains/example.net"),
+        ("GET", "/v1/accounts"),
+        ("POST", "/v1/accounts"),
+        ("PUT", "/v1/accounts/ann@example.net/password"),
+        ("DELETE", "/v1/accounts/ann@example.net"),
+        ("GET", "/v1/relay"),
+        ("GET", "/v1/control"),
+        ("GET", "/v1/control/me"),
+        ("PUT", "/v1/control/me"),
+    ],
+)
+async def test_every_resource_wants_the_token(
+    http: httpx.AsyncClient, method: str, path: str
+) -> None:
+    is_problem(await http.request(method, path, headers={"Authorization": "Bearer other"}), 401)
+
+
+async def test_a_bus_that_is_away_is_503(
+    http: httpx.AsyncClient, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NatsBus._call, "__kwdefaults__", {"seconds": 0.3})
+    nats_server.kill()
+    is_problem(await http.post("/v1/domains", json={"name": "example.net"}), 503)
+
+
+@pytest.fixture
+async def popauth(bus: NatsBus, nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Context]:
+    """services/popauth/app.py as a process runs it, in this loop."""
+    settings = Settings(
+        nats_url=nats_server.url,
+        hostname="mail.example",
+        pop3="127.0.0.1:0",
+        mail_root=tmp_path,
+        hash_threads=1,
+    )
+    health = Health()
+    context = Context("popauth", create_app(health, "secret"), health, asyncio.Event())
+    service = asyncio.create_task(serve(settings, context))
+    await asyncio.wait_for(context.is_ready.wait(), PATIENCE)
+    yield context
+    context.stopping.set()
+    await asyncio.wait_for(service, PATIENCE)
+
+
+async def test_a_pop3_login_opens_the_relay(popauth: Context, bus: NatsBus) -> None:
+    """POP-before-SMTP from end to end, as smtpd sees it: listed as soon as +OK is heard."""
+    smtpds = RelayList(bus, time.time)
+    async with client_of(popauth.app) as http:
+        await http.put("/v1/control/relaynetworks", json={"lines": ["127.0.0.0/8"]})
+        await http.post("/v1/domains", json={"name": "example.net"})
+        assert (await http.post("/v1/accounts", json=ANN)).status_code == 201
+        assert await pop3(popauth, "wrong horse") == "-ERR [AUTH] authorization failed"
+        assert await smtpds.lookup("127.0.0.9") is None
+        assert (await pop3(popauth, ANN["password"])).startswith("+OK 0 ")
+        entry = await smtpds.lookup("127.0.0.9")
+        assert entry is not None
+        assert (entry.user, entry.until - entry.at) == ("ann@example.net", 10_800)
+        assert await smtpds.lookup("127.0.0.1") is None
+        assert [e["ip"] for e in (await http.get("/v1/relay")).json()] == ["127.0.0.9"]
+        assert (await http.get("/readyz")).json() == {"ready": True, "reasons": {}}
+
+
+async def pop3(popauth: Context, password: str) -> str:
+    """Logs ann in from 127.0.0.9; the reply to PASS."""
+    host, _, port = popauth.addresses["pop3"].rpartition(":")
+    async with asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.9", 0))
+        assert (await reader.readline()).startswith(b"+OK Tubepost ")
+        writer.write(f"USER ann@example.net\r\nPASS {password}\r\n".encode())
+        assert await reader.readline() == b"+OK\r\n"
+        reply = (await reader.readline()).decode().rstrip()
+        writer.close()
+        await writer.wait_closed()
+    return reply

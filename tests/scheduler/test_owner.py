@@ -1,0 +1,188 @@
+"""The owner of a shard on the real bus: jobs go out when due, and again when they are lost."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from services.scheduler import owner as module
+from services.scheduler.owner import Owner
+from services.scheduler.settle import Settler
+from services.scheduler.shard import Limits, Shard
+from tests.fakes import FakeClock
+from tubepost import lifecycle, subjects
+from tubepost.control import Control
+from tubepost.directory import Directory
+from tubepost.mailstore import MailStore
+from tubepost.nats_bus import NatsBus
+from tubepost.outcome import Deferred, Delivered, Outcome
+from tubepost.ports import Job
+from tubepost.record import Envelope, Record
+from tubepost.routing import Route
+from tubepost.subjects import LOCAL, REMOTE, Key
+from tubepost.tasks import background
+
+WIDE = Limits({LOCAL: 100, REMOTE: 100}, destination=20)
+SHARDS = 1
+
+
+class Scene:
+    """One owner of one shard, a worker's eyes, a clock that stands still."""
+
+    def __init__(self, bus: NatsBus, clock: FakeClock) -> None:
+        self.bus, self.clock, self.store = bus, clock, MailStore(bus, SHARDS)
+        directory, control = Directory(bus), Control(bus, "mail.example.org")
+        settler = Settler(self.store, SHARDS, control, directory, clock)
+        self.owner = Owner(bus, 0, settler, clock=clock, limits=lambda: WIDE, wanted=lambda: None)
+        self.jobs = bus.work(REMOTE, 50)
+
+    async def accept(self, mail_id: str, *to: str) -> Key:
+        to = to or ("ann@far.example",)
+        routes = [Route(REMOTE, address.partition("@")[2]) for address in to]
+        envelope, now = Envelope("joe@example.org", to), self.clock()
+        return await self.store.accept(envelope, routes, b"x\r\n", mail_id=mail_id, now=now)
+
+    async def next_job(self) -> Job:
+        async with asyncio.timeout(20):
+            return await anext(self.jobs)
+
+    async def attempt(self, key: Key, outcome: Outcome) -> None:
+        held = await self.store.read(key)
+        assert held
+        outcomes, now = dict.fromkeys(held.record.waiting, outcome), self.clock()
+
+        def change(record: Record) -> Record:
+            return lifecycle.after_attempt(record, outcomes, began=now, now=now, lifetime=604_800)
+
+        await self.store.settle(held, change)
+
+
+@pytest.fixture
+async def scene(
+    bus: NatsBus, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(module, "ASK_WORKERS", 0.1)
+    scene = Scene(bus, clock)
+
+    async def hint(_subject: str, data: bytes) -> None:
+        key, seq = subjects.parse_hint(data)
+        scene.owner.gone(key, seq)
+        scene.owner.unit_ended(key.mail_id)
+
+    await bus.answer(subjects.DONE_HINT_ANY, hint)
+    async with background(scene.owner.run()):
+        yield scene
+
+
+async def happens(scene: Scene, what: Callable[[Shard], object]) -> None:
+    """Returns when the owner's view of the shard is so; for what sends no event."""
+    async with asyncio.timeout(20):
+        while not what(scene.owner.shard):  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)
+
+
+async def test_a_new_mail_goes_out_at_once(scene: Scene) -> None:
+    key = await scene.accept("m1")
+    job = await scene.next_job()
+    assert (job.subject, int(job.data)) == (key.job(REMOTE), 1)
+
+
+async def test_a_delivered_mail_leaves_the_owner_s_memory(scene: Scene) -> None:
+    key = await scene.accept("m1")
+    job = await scene.next_job()
+    await scene.attempt(key, Delivered(text="ok"))
+    await job.finish()
+    await happens(scene, lambda shard: not shard.units)
+    assert scene.owner.shard.used(REMOTE) == 0
+
+
+async def test_a_deferred_mail_goes_out_again_when_its_time_has_come(scene: Scene) -> None:
+    key = await scene.accept("m1")
+    job = await scene.next_job()
+    await scene.attempt(key, Deferred(text="451 later"))
+    await job.finish()
+    await happens(scene, lambda shard: not shard.out)
+    assert scene.owner.shard.next_due() == scene.clock() + 400
+    await scene.accept("m2", "bob@other.example")
+    assert (await scene.next_job()).subject == "d.remote.0.m2.0", "m1 is not due yet"
+    scene.clock.advance(400)
+    scene.owner.wake()
+    again = await scene.next_job()
+    assert again.subject == key.job(REMOTE)
+    await scene.attempt(key, Delivered(text="ok"))
+    await again.finish()
+    await happens(scene, lambda shard: [k.mail_id for k in shard.units] == ["m2"])
+
+
+async def test_jobs_that_were_lost_go_out_again(scene: Scene) -> None:
+    key = await scene.accept("m1")
+    await scene.next_job()
+    await scene.bus.purge(subjects.DISPATCH, ">")  # as after a restart of the server
+    await scene.owner.jobs_lost()
+    assert (await scene.next_job()).subject == key.job(REMOTE)
+
+
+async def test_but_not_those_a_worker_still_holds(scene: Scene) -> None:
+    await scene.accept("m1")
+    await scene.accept("m2")
+    assert {(await scene.next_job()).subject, (await scene.next_job()).subject}
+
+    async def holding(_subject: str, _data: bytes) -> bytes:
+        return json.dumps([["m1", "0"]]).encode()
+
+    await scene.bus.answer(subjects.INFLIGHT_ANY, holding)
+    await scene.bus.purge(subjects.DISPATCH, ">")
+    await scene.owner.jobs_lost()
+    assert (await scene.next_job()).subject == "d.remote.0.m2.0"
+    await scene.accept("m3")
+    assert (await scene.next_job()).subject == "d.remote.0.m3.0"
+
+
+async def test_a_job_that_is_out_for_long_is_checked(
+    bus: NatsBus, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ASK_WORKERS", 0.1)
+    monkeypatch.setattr(module, "CHECK_OUT", 0.05)
+    scene = Scene(bus, clock)
+    async with background(scene.owner.run()):
+        key = await scene.accept("m1")
+        first = await scene.next_job()
+        await first.finish()  # the worker finished the job and nothing else: lost
+        clock.advance(module.LOST_AFTER + 1)
+        assert (await scene.next_job()).subject == key.job(REMOTE)
+
+
+async def test_an_owner_that_begins_anew_takes_the_queue_over(
+    scene: Scene, clock: FakeClock
+) -> None:
+    for name in ("m1", "m2"):
+        await scene.accept(name)
+        await scene.next_job()
+    await scene.attempt(Key(0, "m1", "0"), Deferred(text="451 later"))
+    second = Scene(scene.bus, clock)
+    async with background(second.owner.run()):
+        await happens(second, lambda shard: len(shard.units) == 2 and shard.out)
+        assert second.owner.loaded
+        assert [key.mail_id for key in second.owner.shard.out] == ["m2"]
+        assert second.owner.shard.next_due() == clock() + 400
+
+
+async def test_a_mail_for_two_destinations_goes_its_whole_way(scene: Scene) -> None:
+    await scene.accept("m1", "ann@far.example", "bob@other.example")
+    for _ in range(2):
+        job = await scene.next_job()
+        await scene.attempt(subjects.key_of(job.subject), Delivered(text="ok"))
+        await job.finish()
+    group = Key(0, "m1", subjects.SPLIT_UNIT)
+    async with asyncio.timeout(20):
+        while await scene.store.exists(group):  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)
+    await happens(scene, lambda shard: not shard.units)
+    assert await scene.bus.read(subjects.MAIL, subjects.body_chunk("m1", 0), leader=True) is None
+
+
+async def test_an_unreadable_record_stops_nothing(scene: Scene) -> None:
+    await scene.bus.append("q.0.bad.0", b"?", headers={"Tubepost": "not json"})
+    key = await scene.accept("m1")
+    assert (await scene.next_job()).subject == key.job(REMOTE)

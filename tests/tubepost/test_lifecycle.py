@@ -1,0 +1,213 @@
+"""The state table and the functions that walk it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tubepost import retry
+from tubepost.lifecycle import TRANSITIONS, after_attempt, after_bounce, split
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Recipient, Record, State
+from tubepost.routing import Route
+
+NOW = 1_700_000_000.0
+WEEK = 604_800.0
+A, B, C = "a@x.y", "b@x.y", "c@x.y"
+OUTCOMES = st.sampled_from(
+    [
+        Delivered(text="ok"),
+        Deferred(text="busy", status="4.2.1"),
+        Failed(text="no such user", status="5.1.1"),
+        None,
+    ]
+)
+
+
+def mail(*addresses: str, channel: str = "remote") -> Record:
+    return Record(
+        state=State.PENDING,
+        channel=channel,
+        destination="x.y",
+        sender="s@x.y",
+        recipients=tuple(Recipient(a) for a in addresses),
+        size=1,
+        created=NOW,
+        next_attempt=NOW,
+    )
+
+
+def tried(
+    record: Record, outcomes: Mapping[str, Outcome], age: float = 1.0, lifetime: float = WEEK
+) -> Record:
+    now = NOW + age
+    return after_attempt(record, outcomes, began=now, now=now, lifetime=lifetime)
+
+
+def fates(record: Record) -> str:
+    return "".join(r.fate for r in record.recipients)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state", "after"),
+    [
+        ({A: Delivered(text="ok")}, State.DONE, "d"),
+        ({A: Deferred(text="busy")}, State.PENDING, "w"),
+        ({A: Failed(text="no")}, State.BOUNCE, "f"),
+        ({}, State.PENDING, "w"),
+        ({"somebody@else": Failed(text="no")}, State.PENDING, "w"),
+    ],
+)
+def test_one_recipient(outcomes: dict[str, Outcome], state: State, after: str) -> None:
+    new = tried(mail(A), outcomes)
+    assert (new.state, fates(new), new.attempts) == (state, after, 1)
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "state", "after"),
+    [
+        (Delivered(text="ok"), Delivered(text="ok"), State.DONE, "ddd"),
+        (Delivered(text="ok"), Deferred(text="later"), State.PENDING, "ddw"),
+        (Failed(text="no"), Deferred(text="later"), State.BOUNCE, "dfw"),
+        (Failed(text="no"), Failed(text="no"), State.BOUNCE, "dff"),
+    ],
+)
+def test_several_recipients(b: Outcome, c: Outcome, state: State, after: str) -> None:
+    new = tried(mail(A, B, C), {A: Delivered(text="ok"), B: b, C: c})
+    assert (new.state, fates(new)) == (state, after)
+
+
+def test_what_was_said_is_kept_with_the_recipient() -> None:
+    new = tried(mail(A, B), {A: Deferred(text="try\nlater", status="4.2.1"), B: Failed(text="no")})
+    assert new.recipients[0] == Recipient(A, Fate.WAITING, "try/later", "4.2.1")
+    assert new.recipients[1] == Recipient(B, Fate.FAILED, "no", "5.0.0")
+
+
+def test_a_delivered_recipient_is_not_touched_again() -> None:
+    first = tried(mail(A, B), {A: Delivered(text="ok"), B: Deferred(text="later")})
+    second = tried(first, {A: Failed(text="no"), B: Delivered(text="ok")}, age=400)
+    assert (fates(second), second.state, second.attempts) == ("dd", State.DONE, 2)
+    assert second.recipients[0].reply == "ok"
+
+
+def test_the_next_attempt_is_counted_from_the_end_of_this_one() -> None:
+    new = after_attempt(
+        mail(A), {A: Deferred(text="x")}, began=NOW + 400, now=NOW + 900, lifetime=WEEK
+    )
+    assert new.next_attempt == retry.next_attempt(NOW, NOW + 900, "remote") == NOW + 2500
+
+
+def test_the_last_attempt_makes_a_deferral_final() -> None:
+    new = tried(mail(A), {A: Deferred(text="busy", status="4.2.1")}, age=WEEK + 1)
+    assert (new.state, fates(new)) == (State.BOUNCE, "f")
+    assert new.recipients[0].reply == "busy/" + retry.EXPIRED
+    assert new.recipients[0].status == "4.2.1"
+
+
+def test_an_attempt_that_began_in_time_is_not_the_last() -> None:
+    new = after_attempt(
+        mail(A), {A: Deferred(text="x")}, began=NOW + WEEK, now=NOW + WEEK + 60, lifetime=WEEK
+    )
+    assert fates(new) == "w"
+
+
+def test_a_long_reply_leaves_room_for_the_last_word() -> None:
+    new = tried(mail(A), {A: Deferred(text="x" * 1000)}, age=WEEK + 1)
+    reply = new.recipients[0].reply
+    assert len(reply) <= MAX_REPLY
+    assert reply.endswith(retry.EXPIRED)
+
+
+def test_no_outcome_at_the_end_of_the_lifetime_bounces_nothing() -> None:
+    """Nothing is known: that is no reason to give up (promise 3)."""
+    new = tried(mail(A), {}, age=WEEK + 1)
+    assert (new.state, fates(new)) == (State.PENDING, "w")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "state"),
+    [("f", "b", State.DONE), ("fd", "bd", State.DONE), ("fw", "bw", State.PENDING)],
+)
+def test_after_the_bounce(before: str, after: str, state: State) -> None:
+    recipients = tuple(Recipient(f"{n}@x.y", Fate(f)) for n, f in enumerate(before))
+    record = replace(mail(), state=State.BOUNCE, recipients=recipients)
+    new = after_bounce(record)
+    assert (fates(new), new.state, new.attempts) == (after, state, 0)
+
+
+ROUNDS = st.lists(st.dictionaries(st.sampled_from([A, B, C]), OUTCOMES), min_size=1, max_size=50)
+
+
+@given(ROUNDS, st.sampled_from([0.0, 10_000.0, WEEK]), st.sampled_from(["local", "remote"]))
+def test_whatever_happens_each_recipient_ends_once(
+    rounds: list[dict[str, Outcome | None]], lifetime: float, channel: str
+) -> None:
+    """Every step is in the table; who is delivered or bounced stays so; nobody is both."""
+    record = mail(A, B, C, channel=channel)
+    ended: dict[str, Fate] = {}
+    for outcomes in rounds:
+        if record.state is State.DONE:
+            break
+        if record.state is State.BOUNCE:
+            new = after_bounce(record)
+        else:
+            said = {a: o for a, o in outcomes.items() if o}
+            now = record.next_attempt
+            new = after_attempt(record, said, began=now, now=now, lifetime=lifetime)
+            assert new.next_attempt > record.next_attempt
+        assert new.state in TRANSITIONS[record.state]
+        assert [r.address for r in new.recipients] == [A, B, C]
+        for recipient in new.recipients:
+            assert ended.get(recipient.address, recipient.fate) is recipient.fate
+            if recipient.fate in (Fate.DELIVERED, Fate.BOUNCED):
+                ended[recipient.address] = recipient.fate
+        record = new
+    open_fates = {r.fate for r in record.recipients} - {Fate.DELIVERED, Fate.BOUNCED}
+    assert (record.state is State.DONE) == (not open_fates)
+    assert (record.state is State.BOUNCE) == (Fate.FAILED in open_fates)
+
+
+def test_a_mail_that_is_always_deferred_bounces_in_the_end() -> None:
+    record = mail(A)
+    while record.state is State.PENDING:
+        now = record.next_attempt
+        record = after_attempt(
+            record, {A: Deferred(text="busy")}, began=now, now=now, lifetime=WEEK
+        )
+    assert (record.state, record.attempts) == (State.BOUNCE, 40)
+
+
+def test_the_table_reaches_every_state_and_leaves_every_state() -> None:
+    assert set(TRANSITIONS) == {None, *State}
+    reached = set().union(*(TRANSITIONS[state] for state in (None, *State)))
+    assert reached == {None, *State}
+    assert all(TRANSITIONS[state] for state in State)
+
+
+# --- split
+
+LOCAL, REMOTE = Route("local", "x.y"), Route("remote", "z.org")
+SPLIT = replace(mail(), state=State.SPLIT, channel="", destination="", chunks=2, count=3)
+
+
+def test_split_makes_a_unit_for_each_route() -> None:
+    units = split(SPLIT, 1, [(A, LOCAL), ("r@z.org", REMOTE), (B, LOCAL)])
+    assert [(u.channel, u.destination, u.waiting) for u in units] == [
+        ("local", "x.y", (A, B)),
+        ("remote", "z.org", ("r@z.org",)),
+    ]
+    for unit in units:
+        assert (unit.state, unit.group, unit.count, unit.chunks) == (State.PENDING, 1, 0, 2)
+        assert (unit.sender, unit.created, unit.size) == (SPLIT.sender, NOW, 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from([LOCAL, REMOTE])), max_size=300))
+def test_split_loses_nobody_and_is_always_the_same(rows: list[tuple[int, Route]]) -> None:
+    routes = [(f"u{n}@{route.destination}", route) for n, route in rows]
+    units = split(SPLIT, 0, routes)
+    assert units == split(SPLIT, 0, iter(routes))
+    assert sorted(a for u in units for a in u.waiting) == sorted(a for a, _ in routes)
+    assert all(1 <= len(u.recipients) <= UNIT_RECIPIENTS for u in units)
+    assert len(units) <= len(rows)

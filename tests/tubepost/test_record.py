@@ -1,0 +1,154 @@
+"""The wire form of a record: nothing is lost, newer keys are ignored, garbage is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tubepost import record
+from tubepost.record import (
+    MAX_REPLY,
+    UNIT_RECIPIENTS,
+    Fate,
+    Recipient,
+    Record,
+    State,
+    UnreadableRecord,
+    decode,
+    encode,
+)
+
+TEXT = st.text(max_size=30)
+REPLIES = st.text(min_size=1, max_size=MAX_REPLY)
+TIMES = st.floats(0, 1e11)
+SETTLED = st.sampled_from([Fate.DELIVERED, Fate.FAILED, Fate.BOUNCED])
+RECIPIENTS = st.one_of(
+    st.builds(Recipient, TEXT),
+    st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT),
+    st.builds(Recipient, TEXT, SETTLED, st.just(""), TEXT),
+)
+RECORDS = st.builds(
+    Record,
+    state=st.sampled_from(State),
+    channel=TEXT,
+    destination=TEXT,
+    sender=TEXT,
+    recipients=st.lists(RECIPIENTS, max_size=5).map(tuple),
+    size=st.integers(0, 2**60),
+    chunks=st.integers(0, 1000),
+    created=TIMES,
+    attempts=st.integers(0, 1000),
+    next_attempt=TIMES,
+    group=st.none() | st.integers(0, 64),
+    count=st.integers(0, 10_000),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+PLAIN = Record(state=State.PENDING, sender="a@b.c", size=1, created=1.5, next_attempt=2.5)
+
+
+@given(RECORDS)
+def test_what_is_encoded_is_decoded_to_the_same(plain: Record) -> None:
+    header = encode(plain)
+    assert header.isascii()
+    assert "\n" not in header
+    assert "\r" not in header
+    assert decode(header) == plain
+
+
+@given(RECORDS, JSON)
+def test_unknown_keys_are_ignored(plain: Record, value: object) -> None:
+    wire = json.loads(encode(plain))
+    wire["future"] = value
+    assert decode(json.dumps(wire)) == plain
+
+
+@given(st.sampled_from(list(json.loads(encode(PLAIN)))), JSON)
+def test_a_key_with_any_value_is_a_record_or_unreadable(key: str, value: object) -> None:
+    wire = json.loads(encode(PLAIN)) | {key: value}
+    try:
+        decode(json.dumps(wire))
+    except UnreadableRecord:
+        return
+
+
+@given(st.text(max_size=50) | JSON.map(json.dumps))
+def test_garbage_is_unreadable(header: str) -> None:
+    with pytest.raises(UnreadableRecord):
+        decode(header)
+
+
+@pytest.mark.parametrize("key", ["st", "ch", "d", "s", "r", "sz", "c", "n"])
+def test_a_missing_key_is_unreadable(key: str) -> None:
+    wire = json.loads(encode(PLAIN))
+    del wire[key]
+    with pytest.raises(UnreadableRecord):
+        decode(json.dumps(wire))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"st": "unheard of"},
+        {"r": [["a", "w", "x"]]},
+        {"r": [["a", "?", "x", "y"]]},
+        {"r": [7]},
+        {"sz": "many"},
+        {"c": None},
+    ],
+)
+def test_a_wrong_value_is_unreadable(change: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableRecord):
+        decode(json.dumps(json.loads(encode(PLAIN)) | change))
+
+
+def test_no_header_is_unreadable() -> None:
+    with pytest.raises(UnreadableRecord):
+        decode(None)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=OverflowError, reason="record.py decode: int(inf) raises OverflowError"
+)
+@pytest.mark.parametrize("number", ["1e999", "1" + "0" * 400])
+def test_a_number_beyond_all_bounds_is_unreadable(number: str) -> None:
+    with pytest.raises(UnreadableRecord):
+        decode(encode(PLAIN).replace('"sz":1', f'"sz":{number}').replace('"c":1.5', f'"c":{number}'))
+
+
+def test_a_waiting_recipient_without_a_reply_is_just_an_address() -> None:
+    wire = json.loads(encode(Record(**_with(recipients=(Recipient("joe@x.y"),)))))
+    assert wire["r"] == ["joe@x.y"]
+
+
+def _with(**more: Any) -> dict[str, Any]:
+    return {"state": State.PENDING, "sender": "", "size": 1, "created": 1.0, "next_attempt": 1.0} | more
+
+
+def test_a_reply_is_cut() -> None:
+    long = Record(**_with(recipients=(Recipient("joe@x.y", Fate.FAILED, "x" * 500, "5.0.0"),)))
+    assert decode(encode(long)).recipients[0].reply == "x" * MAX_REPLY
+
+
+def test_the_largest_unit_fits_a_header() -> None:
+    """The server's limit for headers is 64 KiB."""
+    worst = Recipient("x" * 254, Fate.FAILED, '"' * MAX_REPLY, "5.999.999")
+    header = encode(Record(**_with(recipients=(worst,) * UNIT_RECIPIENTS)))
+    assert len(record.HEADER) + len(header) < 63_000
+
+
+def test_waiting_are_those_whose_fate_is_open() -> None:
+    recipients = tuple(Recipient(f"{fate}@x.y", fate) for fate in Fate)
+    assert Record(**_with(recipients=recipients)).waiting == ("w@x.y",)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("chunks", [0, 1])
+def test_inline_is_a_record_whose_payload_is_the_body(state: State, chunks: int) -> None:
+    inline = Record(**_with(state=state, chunks=chunks)).inline
+    assert inline == (chunks == 0 and state not in (State.SPLIT, State.GROUP))
