@@ -1,6 +1,7 @@
 """The HTTP client of the command: finds the platform, asks /v1, turns problems into one line."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,11 +35,22 @@ class Api:
     def delete(self, *path: str) -> Any:
         return self._call("DELETE", path)
 
-    def _call(self, method: str, path: tuple[str, ...], **more: Any) -> Any:
+    def _call(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Any:
         url = f"{self._base}/v1/" + "/".join(quote(part, safe="") for part in path)
         try:
             answer = httpx.request(
-                method, url, headers={"Authorization": f"Bearer {self._token}"}, timeout=30, **more
+                method,
+                url,
+                headers={**(headers or {}), "Authorization": f"Bearer {self._token}"},
+                timeout=30,
+                **more,
             )
         except httpx.HTTPError as error:
             raise Refused(

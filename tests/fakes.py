@@ -13,6 +13,7 @@ from tubepost.ports import CaughtUp, Clock, Stored
 from tubepost.provision import DUPLICATE_WINDOW
 
 Handler = Callable[[str, bytes], Awaitable[bytes | None]]
+BUCKETS = (subjects.LEASES, subjects.RELAY, subjects.DIRECTORY, subjects.CONTROL)
 RELAY_WINDOW = 10_800.0
 
 
@@ -56,10 +57,9 @@ class _Stream:
 class MemoryJob:
     """See ports.Job."""
 
-    _dispatch: _Stream
+    _bus: "MemoryBus"
     _stored: Stored
     redelivered: bool
-    signs_of_life: int = 0
 
     @property
     def subject(self) -> str:
@@ -70,10 +70,10 @@ class MemoryJob:
         return self._stored.data
 
     async def working(self) -> None:
-        self.signs_of_life += 1
+        self._bus.signs_of_life += 1
 
     async def finish(self) -> None:
-        self._dispatch.remove(self._stored.seq)
+        self._bus.dispatch.remove(self._stored.seq)
 
 
 class MemoryBus:
@@ -81,21 +81,17 @@ class MemoryBus:
 
     def __init__(self, clock: Clock, shards: int = 2) -> None:
         self._clock = clock
-        queues = (subjects.queue_stream(shard) for shard in range(shards))
-        buckets = (subjects.LEASES, subjects.RELAY, subjects.DIRECTORY, subjects.CONTROL)
-        names = (
-            *queues,
-            subjects.MAIL,
-            subjects.DISPATCH,
-            *(subjects.bucket_stream(b) for b in buckets),
-        )
+        queues = [subjects.queue_stream(shard) for shard in range(shards)]
+        buckets = [subjects.bucket_stream(name) for name in BUCKETS]
+        names = [*queues, *buckets, subjects.MAIL, subjects.DISPATCH]
         self._streams = {name: _Stream() for name in names}
+        self.dispatch = self._streams[subjects.DISPATCH]
         self._answers: list[tuple[str, str, Handler]] = []
         self._out: dict[str, int] = {}
         self._deliveries: dict[int, int] = {}
         self._taken: set[int] = set()
-        self.away = False
-        self.full = False
+        self.signs_of_life = 0
+        self.away = self.full = False
 
     async def append(
         self,
@@ -122,16 +118,13 @@ class MemoryBus:
             for old in there:
                 stream.remove(old.seq)
         stream.last += 1
-        self._store(stream, Stored(subject, stream.last, dict(headers or {}), data), msg_id)
+        stream.messages[stream.last] = Stored(subject, stream.last, dict(headers or {}), data)
+        if msg_id is not None:
+            stream.ids[msg_id] = (stream.last, self._clock())
         if ttl is not None or name == subjects.bucket_stream(subjects.RELAY):
             stream.ends[stream.last] = self._clock() + (ttl or RELAY_WINDOW)
         stream.changed()
         return stream.last
-
-    def _store(self, stream: _Stream, message: Stored, msg_id: str | None) -> None:
-        stream.messages[message.seq] = message
-        if msg_id is not None:
-            stream.ids[msg_id] = (message.seq, self._clock())
 
     async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
         found = (await self._stream(stream)).of(subject)
@@ -161,29 +154,28 @@ class MemoryBus:
             await news.wait()
 
     async def work(self, channel: str, slots: int) -> AsyncIterator[MemoryJob]:
-        dispatch = self._streams[subjects.DISPATCH]
         self._out[channel] = 0
         while True:
-            news = dispatch.news
-            free = self._out[channel] < slots
-            waiting = [m for m in dispatch.of(subjects.jobs(channel)) if m.seq not in self._taken]
-            if not (free and waiting):
+            news = self.dispatch.news
+            jobs = self.dispatch.of(subjects.jobs(channel))
+            waiting = [job for job in jobs if job.seq not in self._taken]
+            if not waiting or self._out[channel] >= slots:
                 await news.wait()
                 continue
             seq = waiting[0].seq
             self._taken.add(seq)
             self._out[channel] += 1
             self._deliveries[seq] = self._deliveries.get(seq, 0) + 1
-            yield MemoryJob(dispatch, waiting[0], self._deliveries[seq] > 1)
+            yield MemoryJob(self, waiting[0], self._deliveries[seq] > 1)
 
     def release(self, channel: str) -> None:
         self._out[channel] -= 1
-        self._streams[subjects.DISPATCH].changed()
+        self.dispatch.changed()
 
     def hand_out_again(self) -> None:
         """As after ack_wait: what was taken and is not finished is there for the taking."""
         self._taken.clear()
-        self._streams[subjects.DISPATCH].changed()
+        self.dispatch.changed()
 
     async def tell(self, subject: str, data: bytes = b"") -> None:
         await self._asked(subject, data)
@@ -229,13 +221,14 @@ class MemoryBus:
 def _stream_of(subject: str) -> str:
     """The stream that stores a subject; the subject itself where none does."""
     kind, _, rest = subject.partition(".")
-    tables = {
-        "q": lambda: subjects.queue_stream(int(rest.partition(".")[0])),
-        "mail": lambda: subjects.MAIL,
-        "d": lambda: subjects.DISPATCH,
-        "$KV": lambda: subjects.bucket_stream(rest.partition(".")[0]),
+    name = rest.partition(".")[0]
+    streams = {
+        "q": f"QUEUE_{name}",
+        "mail": subjects.MAIL,
+        "d": subjects.DISPATCH,
+        "$KV": subjects.bucket_stream(name),
     }
-    return tables[kind]() if kind in tables else subject
+    return streams.get(kind, subject)
 
 
 def _matches(pattern: str, subject: str) -> bool:
@@ -245,4 +238,6 @@ def _matches(pattern: str, subject: str) -> bool:
     wanted, given = pattern.split("."), subject.split(".")
     if wanted[-1] == ">" and len(given) >= len(wanted):
         wanted, given = wanted[:-1], given[: len(wanted) - 1]
-    return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
+    return len(wanted) == len(given) and all(
+        w in ("*", g) for w, g in zip(wanted, given, strict=True)
+    )

@@ -44,8 +44,9 @@ def configure(level: str, service: str = "") -> None:
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # bus_error has them
 
 
-def service_ready(name: str, addresses: Mapping[str, str], durability: str = "") -> None:
-    _log.info("service.ready", name=name, durability=durability, **addresses)
+def service_ready(name: str, addresses: Mapping[str, str]) -> None:
+    """`addresses`: listener -> HOST:PORT."""
+    _log.info("service.ready", name=name, **addresses)
 
 
 def service_stopped(name: str) -> None:

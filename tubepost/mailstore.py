@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tubepost import lifecycle, record, subjects
-from tubepost.errors import Conflict, TubepostError, Unavailable
+from tubepost.errors import Conflict, StoreFull, TubepostError, Unavailable
 from tubepost.ports import Bus, Stored
 from tubepost.record import Envelope, Held, Recipient, Record, State
 from tubepost.routing import Route
@@ -36,16 +36,22 @@ def new_mail_id(now: float) -> str:
 
 
 async def patiently(write: Callable[[], Awaitable[T]], patience: float | None = PATIENCE) -> T:
-    """Repeats a write that is safe to repeat while the bus is away; `None` = for ever."""
+    """Repeats a write that is safe to repeat while the bus is away.
+
+    `None` = for ever, and while the store is full: the end of a mail has nobody to be refused to.
+    """
     clock = asyncio.get_running_loop().time
     give_up = clock() + patience if patience is not None else float("inf")
     while True:
         try:
             return await write()
+        except StoreFull:
+            if patience is not None:
+                raise
         except Unavailable:
             if clock() + PAUSE > give_up:
                 raise
-            await asyncio.sleep(PAUSE)
+        await asyncio.sleep(PAUSE)
 
 
 class IllegalChange(TubepostError):

@@ -65,7 +65,8 @@ class LocalCourier:
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
         """One outcome for each recipient."""
-        return {address: await self._deliver_to(mail, address) for address in mail.recipients}
+        outcomes = await asyncio.gather(*(self._deliver_to(mail, a) for a in mail.recipients))
+        return dict(zip(mail.recipients, outcomes, strict=True))
 
     async def _deliver_to(self, mail: Mail, recipient: str) -> Outcome:
         try:

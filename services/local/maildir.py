@@ -148,7 +148,7 @@ def make(maildir: Path) -> None:
     """Makes a Maildir and the folders above it, up to the mail root, which must be there."""
     for folder in FOLDERS:
         (maildir / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    for above in (maildir, *list(maildir.parents)[:3]):
+    for above in (maildir, *list(maildir.parents)[:4]):
         _sync(above)
 
 

@@ -86,7 +86,7 @@ class Scheduler:
             return await lease.keep()
 
     def _limits(self) -> Limits:
-        """This shard's part of the limits: they hold for all shards together."""
+        """A shard's part of the limits, which are for all shards together; never less than one."""
         shards = self._settings.shards
         names = {
             subjects.LOCAL: control_values.CONCURRENCYLOCAL,

@@ -28,6 +28,10 @@ LOST_AFTER = 90.0
 RECONNECT = 2.0
 """Seconds workers have to find a restarted server again; they try five times a second."""
 
+ROUND = 0.02
+"""Seconds between two rounds of handing out. The first mail goes at once; what comes meanwhile goes
+out together, and everything behind it works in batches (docs/performance.md)."""
+
 AGAIN = 0.5
 """Seconds until a job that could not be stored is tried again."""
 
@@ -135,6 +139,7 @@ class Owner:
             due = self.shard.due(self._clock(), self._limits())
             if due:
                 await asyncio.gather(*(self._send(unit) for unit in due))
+                await asyncio.sleep(ROUND)
             else:
                 await self._wait_for_news()
 
@@ -188,8 +193,11 @@ class Owner:
             key = await self._to_settle.get()
             try:
                 await self._settler.settle(key)
-            except Unavailable:
-                loop = asyncio.get_running_loop()
-                loop.call_later(AGAIN, self._to_settle.put_nowait, key)
+            except (Unavailable, StoreFull, Conflict):
+                self._settle_later(key, AGAIN)
             except Exception:  # noqa: BLE001 - one bad record must not stop the shard
                 maillog.bug(f"settling {key}")
+                self._settle_later(key, CHECK_OUT)
+
+    def _settle_later(self, key: Key, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._to_settle.put_nowait, key)

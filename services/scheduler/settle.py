@@ -9,7 +9,7 @@ from services.scheduler import bounce
 from tubepost import lifecycle, maillog, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
-from tubepost.mailstore import MailStore, routes_in
+from tubepost.mailstore import MailStore, MissingBody, routes_in
 from tubepost.ports import Clock
 from tubepost.record import Envelope, Held, State
 from tubepost.routing import route
@@ -82,6 +82,14 @@ class Settler:
             maillog.bounced(mail_id, new_id, kind=to.kind, to=to.to)
         await self._store.settle(held, lifecycle.after_bounce)
 
+    async def _original(self, held: Held) -> bytes:
+        """The body to return; where it is lost the sender still learns that the mail failed."""
+        try:
+            return await self._store.body(held)
+        except MissingBody as error:
+            maillog.parked(held.key, str(error))
+            return b""
+
     async def _send_bounce(self, held: Held, to: bounce.Addressed, new_id: str) -> None:
         record, now = held.record, self._clock()
         body = bounce.build(
@@ -90,7 +98,7 @@ class Settler:
             me=self._control.me,
             mail_id=held.key.mail_id,
             failed=bounce.dead(record.recipients),
-            original=await self._store.body(held),
+            original=await self._original(held),
             original_sender=record.sender,
             arrived=record.created,
             now=now,

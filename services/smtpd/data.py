@@ -7,6 +7,8 @@ take it for a line end and find a second mail inside this one (SMTP smuggling, C
 from collections.abc import Callable
 
 END = b"\r\n.\r\n"
+FIRST = b"\r\n"
+STUFFED = b"\r\n."
 
 
 class DataReader:
@@ -15,32 +17,35 @@ class DataReader:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         # The end may come at once: it is looked for as if a CRLF stood before the body.
-        self._kept = bytearray(b"\r\n")
-        self._searched = 0
+        self._kept = bytearray(FIRST)
+        self._seen = 0
+        self._stuffed = 0
         self.too_big = False
 
     def feed(self, block: bytes) -> bytes | None:
         """Takes a block; once the end is in it, returns what the client sent after it."""
         self._kept += block
-        end = self._kept.find(END, self._searched)
+        end = self._kept.find(END, max(0, self._seen - len(END) + 1))
+        rest = None
         if end >= 0:
             rest = bytes(self._kept[end + len(END) :])
             del self._kept[end + 2 :]
-            self._check_size()
-            return rest
-        self._check_size()
-        self._searched = max(0, len(self._kept) - len(END) + 1)
-        return None
+        self._check_size(slack=0 if end >= 0 else len(END))
+        return rest
 
-    def _check_size(self) -> None:
-        if self._limit and len(self._kept) - 2 > self._limit:
+    def _check_size(self, *, slack: int) -> None:
+        """Counts octets as they will be stored. `slack`: these may yet be part of the end."""
+        self._stuffed += self._kept.count(STUFFED, max(0, self._seen - len(STUFFED) + 1))
+        stored = len(self._kept) - len(FIRST) - self._stuffed
+        if self._limit and stored > self._limit + slack:
             self.too_big = True
         if self.too_big:
             del self._kept[: -len(END)]
+        self._seen = len(self._kept)
 
     def body(self) -> bytes:
         """The mail, with CRLF line ends and without the stuffed dots."""
-        return bytes(self._kept.replace(b"\r\n.", b"\r\n"))[2:]
+        return bytes(self._kept.replace(STUFFED, FIRST))[len(FIRST) :]
 
     @property
     def has_bare_line_ends(self) -> bool:

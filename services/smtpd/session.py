@@ -99,6 +99,10 @@ class Session(SMTP):
             self._writer.write(SHUTTING_DOWN)
             self._writer.close()
 
+    def _stop_timeout(self) -> None:
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+
     def _timeout_cb(self) -> None:
         self._writer.write(TIMED_OUT)
         self._writer.close()
@@ -219,8 +223,9 @@ class Session(SMTP):
             return replace(facts, mailbox_exists=account is not None)
         if facts.needs_relay:
             entry = await self._listener.relay_list.lookup(self._client.ip)
-            transaction.relay_user = entry.user if entry else ""
-            return replace(facts, relay_user=transaction.relay_user)
+            user = entry.user if entry else ""
+            transaction.relay_user = user or transaction.relay_user
+            return replace(facts, relay_user=user)
         return facts
 
     async def smtp_DATA(self, arg: str | None) -> None:
@@ -236,7 +241,9 @@ class Session(SMTP):
                 await self._refuse(_BARE_LINE_END, sender=transaction.sender)
                 self._writer.close()
                 return
+            self._stop_timeout()  # the client waits for us now, not we for it
             reply = await self._take(transaction, data)
+            self._reset_timeout()
         finally:
             self._in_data = False
         self._set_rset_state()

@@ -1,63 +1,31 @@
-"""How a mail lies on the bus: accepted, read, settled, split and forgotten, on each adapter."""
+"""How a mail lies on the bus: accepted, read, split and forgotten, on each adapter."""
 
-import dataclasses
 import json
-import random
-from collections.abc import Callable, Mapping
-from typing import cast
 
 import pytest
 
-from tests.contracts.reading import reading, subjects_of, until_caught_up
-from tubepost import lifecycle, mailstore, subjects
-from tubepost.errors import StoreFull, Unavailable
+from tests.contracts.mails import (
+    HERE,
+    ID,
+    JOE,
+    NOW,
+    RECORD,
+    SHARDS,
+    THERE,
+    accepted,
+    held,
+    octets,
+    outcome,
+    stored_in,
+)
+from tubepost import record, subjects
 from tubepost.mailstore import MailStore, MissingBody, new_mail_id, routes_in
-from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.mailstore import held as held_of
+from tubepost.outcome import Deferred
 from tubepost.ports import Bus, Stored
 from tubepost.record import CHUNK, INLINE_LIMIT, Envelope, Held, Record, State, UnreadableRecord
 from tubepost.routing import Route
 from tubepost.subjects import Key
-
-SHARDS = 2
-NOW = 1_700_000_000.0
-HERE = Route("local", "example.org")
-THERE = Route("remote", "example.net")
-JOE = "joe@example.org"
-ID = "018bcfe56800000000abcd"
-
-
-def octets(count: int) -> bytes:
-    return random.Random(count).randbytes(count)
-
-
-async def accepted(bus: Bus, body: bytes, *, mail_id: str = ID) -> tuple[MailStore, Key]:
-    store = MailStore(bus, SHARDS)
-    key = await store.accept(Envelope("a@b.c", (JOE,)), [HERE], body, mail_id=mail_id, now=NOW)
-    return store, key
-
-
-async def held(store: MailStore, key: Key) -> Held:
-    found = await store.read(key)
-    assert found is not None
-    return found
-
-
-def outcome(result: Outcome) -> Callable[[Record], Record]:
-    """A change for `settle`: an attempt that gave every recipient this."""
-
-    def change(record: Record) -> Record:
-        outcomes = dict.fromkeys(record.waiting, result)
-        return lifecycle.after_attempt(
-            record, outcomes, began=NOW + 1, now=NOW + 2, lifetime=604_800
-        )
-
-    return change
-
-
-async def stored_in(bus: Bus, stream: str) -> list[str]:
-    async with reading(bus.follow(stream, ">")) as items:
-        return subjects_of(await until_caught_up(items))
-
 
 # --- accept
 
@@ -202,190 +170,6 @@ async def test_a_missing_chunk_raises_missing_body(any_bus: Bus) -> None:
         await store.body(mail)
 
 
-# --- settle
-
-
-@pytest.mark.parametrize("size", [10, INLINE_LIMIT + 1])
-async def test_a_delivered_mail(any_bus: Bus, size: int) -> None:
-    """An inline one is gone. One with chunks is stored as done: its owner removes them first."""
-    store, key = await accepted(any_bus, octets(size))
-    new = await store.settle(await held(store, key), outcome(Delivered(text="ok")))
-    assert new is not None
-    assert new.state is State.DONE
-    left = await store.read(key)
-    if size <= INLINE_LIMIT:
-        assert left is None
-    else:
-        assert left is not None
-        assert left.record == new
-        assert await store.body(left) == octets(size)
-
-
-async def test_the_end_of_a_mail_is_told_to_the_owner(memory_bus: Bus) -> None:
-    heard: list[tuple[Key, int]] = []
-
-    async def hear(_subject: str, data: bytes) -> None:
-        heard.append(subjects.parse_hint(data))
-
-    await memory_bus.answer(subjects.DONE_HINT_ANY, hear)
-    store, key = await accepted(memory_bus, b"x")
-    mail = await held(store, key)
-    await store.settle(mail, outcome(Delivered(text="ok")))
-    assert heard == [(key, mail.seq)]
-
-
-@pytest.mark.parametrize("result", [Deferred(text="busy"), Failed(text="no")])
-async def test_what_is_not_over_is_written_with_its_body(any_bus: Bus, result: Outcome) -> None:
-    body = octets(INLINE_LIMIT)
-    store, key = await accepted(any_bus, body)
-    before = await held(store, key)
-    new = await store.settle(before, outcome(result))
-    after = await held(store, key)
-    assert after.record == new
-    assert after.record.attempts == 1
-    assert after.record.state is (State.PENDING if isinstance(result, Deferred) else State.BOUNCE)
-    assert after.seq > before.seq
-    assert await store.body(after) == body
-    assert await stored_in(any_bus, subjects.queue_stream(key.shard)) == [key.record]
-
-
-async def test_a_unit_of_a_group_is_purged_when_done(any_bus: Bus) -> None:
-    store, _ = await accepted(any_bus, octets(INLINE_LIMIT + 1))
-    unit = dataclasses.replace(RECORD, chunks=1, group=1)
-    key = Key(0, ID, "u1")
-    await store.create_unit(key, unit)
-    await store.settle(await held(store, key), outcome(Delivered(text="ok")))
-    assert await store.read(key) is None
-    assert await any_bus.read("MAIL", subjects.body_chunk(ID, 0), leader=True) is not None
-
-
-RECORD = Record(
-    state=State.PENDING,
-    channel="local",
-    destination="example.org",
-    sender="a@b.c",
-    recipients=(mailstore.Recipient(JOE),),
-    size=5,
-    created=NOW,
-    next_attempt=NOW,
-)
-
-
-async def test_somebody_elses_change_is_kept_under_ours(any_bus: Bus) -> None:
-    """An operator changed the record during the attempt: the outcome is made on what is there."""
-    store, key = await accepted(any_bus, b"hello")
-    ours = await held(store, key)
-    await store.settle(ours, lambda r: dataclasses.replace(r, next_attempt=NOW + 9, attempts=5))
-    new = await store.settle(ours, outcome(Deferred(text="busy")))
-    assert new is not None
-    assert new.attempts == 6
-    after = await held(store, key)
-    assert after.record == new
-    assert after.payload == b"hello"
-
-
-async def test_a_delivery_ends_the_mail_whoever_changed_it_meanwhile(any_bus: Bus) -> None:
-    store, key = await accepted(any_bus, b"hello")
-    ours = await held(store, key)
-    await store.settle(ours, lambda r: dataclasses.replace(r, next_attempt=NOW))
-    await store.settle(ours, outcome(Delivered(text="ok")))
-    assert await store.read(key) is None
-
-
-async def test_an_outcome_for_a_record_that_is_gone_is_dropped(any_bus: Bus) -> None:
-    store, key = await accepted(any_bus, b"hello")
-    ours = await held(store, key)
-    await any_bus.purge(subjects.queue_stream(key.shard), key.record)
-    assert await store.settle(ours, outcome(Deferred(text="busy"))) is None
-    assert await store.read(key) is None
-
-
-class LosesAcks:
-    """A bus whose next `lost` writes are stored, but the acknowledgement never comes."""
-
-    def __init__(self, bus: Bus, lost: int) -> None:
-        self._bus, self._lost = bus, lost
-        self.read, self.purge, self.tell = bus.read, bus.purge, bus.tell
-
-    async def append(
-        self,
-        subject: str,
-        data: bytes = b"",
-        *,
-        headers: Mapping[str, str] | None = None,
-        msg_id: str | None = None,
-        expect: int | None = None,
-        replace: bool = False,
-    ) -> int:
-        seq = await self._bus.append(
-            subject, data, headers=headers, msg_id=msg_id, expect=expect, replace=replace
-        )
-        if self._lost:
-            self._lost -= 1
-            raise Unavailable("no answer")
-        return seq
-
-
-def losing_acks(bus: Bus, lost: int = 1) -> Bus:
-    return cast(Bus, LosesAcks(bus, lost))
-
-
-async def test_our_own_write_is_recognised_where_its_ack_was_lost(
-    any_bus: Bus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mailstore, "PAUSE", 0.0)
-    store, key = await accepted(any_bus, b"hello")
-    mail = await held(store, key)
-    new = await MailStore(losing_acks(any_bus), SHARDS).settle(
-        mail, outcome(Deferred(text="busy"))
-    )
-    after = await held(store, key)
-    assert new is not None
-    assert (after.record, after.record.attempts, after.seq) == (new, 1, mail.seq + 1)
-
-
-async def test_accept_is_repeated_where_an_ack_was_lost(
-    any_bus: Bus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mailstore, "PAUSE", 0.0)
-    body = octets(CHUNK + 1)
-    _, key = await accepted(losing_acks(any_bus, 3), body)
-    store = MailStore(any_bus, SHARDS)
-    assert await store.body(await held(store, key)) == body
-    assert await stored_in(any_bus, subjects.queue_stream(key.shard)) == [key.record]
-    assert len(await stored_in(any_bus, "MAIL")) == 2
-
-
-class Away:
-    """A bus that stores nothing; `error` tells how."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-        self.asked = 0
-
-    async def append(self, subject: str, data: bytes = b"", **_: object) -> int:
-        self.asked += 1
-        raise self._error
-
-
-async def test_accept_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailstore, "PAUSE", 0.01)
-    patience = mailstore.patiently.__defaults__
-    monkeypatch.setattr(mailstore.patiently, "__defaults__", (0.05,))
-    assert patience == (mailstore.PATIENCE,)
-    away = Away(Unavailable("no answer"))
-    with pytest.raises(Unavailable):
-        await accepted(cast(Bus, away), b"x")
-    assert away.asked > 1
-
-
-async def test_a_full_store_is_not_waited_for() -> None:
-    away = Away(StoreFull("full"))
-    with pytest.raises(StoreFull):
-        await accepted(cast(Bus, away), b"x")
-    assert away.asked == 1
-
-
 # --- split mails
 
 
@@ -420,6 +204,6 @@ async def test_forget_body_removes_every_chunk_of_this_mail(any_bus: Bus) -> Non
 
 
 def test_a_stored_message_becomes_a_held_record() -> None:
-    header = mailstore.record.encode(RECORD)
+    header = record.encode(RECORD)
     stored = Stored("q.1.m.u2", 9, {"Tubepost": header}, b"body")
-    assert mailstore.held(stored) == Held(Key(1, "m", "u2"), 9, RECORD, b"body")
+    assert held_of(stored) == Held(Key(1, "m", "u2"), 9, RECORD, b"body")

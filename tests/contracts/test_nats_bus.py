@@ -67,6 +67,7 @@ async def test_follow_goes_on_where_it_was_after_a_kill(
         assert await take_stored(items, 1) == ["q.0.c.0"]
 
 
+@pytest.mark.usefixtures("short_calls")
 async def test_follow_neither_loses_nor_repeats_while_the_server_is_killed_under_it(
     bus: NatsBus, nats_server: NatsServer
 ) -> None:

@@ -315,6 +315,7 @@ async def test_the_server_refuses_to_subscribe(guarded: Guarded, service: str) -
                 assert await raw.refused(subject), subject
 
 
+@pytest.mark.usefixtures("short_calls")
 async def test_what_is_refused_is_unavailable_and_not_stored(
     connect: Connect, complaints: list[str]
 ) -> None:
@@ -328,7 +329,6 @@ async def test_what_is_refused_is_unavailable_and_not_stored(
         smtpd.read("MAIL", "mail.m.0", leader=True),
         smtpd.purge("QUEUE_0", "q.0.m.0"),
         local.append("d.local.0.m.0", b"1"),
-        provision(local.client, PLAN),
         popauth.append("q.0.m.0", b"x"),
     ]
     async with asyncio.timeout(PATIENCE):

@@ -1,4 +1,4 @@
-"""A mail that is refused for good: its sender hears of it, and the postmaster of what has no sender."""
+"""A mail that is refused for good: its sender hears of it, or else the postmaster."""
 
 from collections.abc import Iterator
 from email import message_from_bytes, policy
@@ -50,9 +50,8 @@ def test_the_sender_gets_a_report_with_the_reply(platform: Platform, sink: Sink)
     assert mail["Return-Path"] == "<>"
     assert mail.get_content_type() == "multipart/report"
     text, status, original = parts(mail)
-    assert f"<bob@far.example>:\n{REPLY.split()[0]}" in text.get_content().replace("\r", "") or (
-        REPLY in text.get_content()
-    )
+    assert "<bob@far.example>:\n" in text.get_content()
+    assert REPLY in text.get_content()
     about_bob = status.get_payload(1)
     assert about_bob["Final-Recipient"] == "rfc822; bob@far.example"
     assert about_bob["Status"] == "5.1.1"

@@ -212,7 +212,7 @@ async def test_a_pop3_login_opens_the_relay(popauth: Context, bus: NatsBus) -> N
         assert (entry.user, entry.until - entry.at) == ("ann@example.net", 10_800)
         assert await smtpds.lookup("127.0.0.1") is None
         assert [e["ip"] for e in (await http.get("/v1/relay")).json()] == ["127.0.0.9"]
-        assert (await http.get("/readyz")).json() == {"ready": True, "reasons": {}}
+        assert (await http.get("/readyz")).json()["ready"] is True
 
 
 async def pop3(popauth: Context, password: str) -> str:

@@ -1,6 +1,8 @@
 """When what is behind a session fails: temporary replies, nothing lost, nothing said too early."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 import pytest
 from nats.js.api import StreamConfig
@@ -14,11 +16,13 @@ from tubepost.nats_bus import NatsBus
 FULL = "452 queue is full, try again later (#4.3.1)"
 
 
-@pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.contextmanager
+def in_a_hurry() -> Iterator[None]:
     """Short patience with a bus that is away: both are defaults, bound when they were defined."""
-    monkeypatch.setattr(mailstore.patiently, "__defaults__", (0.3,))
-    monkeypatch.setattr(NatsBus._call, "__kwdefaults__", {"seconds": 0.3})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mailstore.patiently, "__defaults__", (0.3,))
+        patch.setattr(NatsBus._call, "__kwdefaults__", {"seconds": 0.3})
+        yield
 
 
 async def gone(smtpd: Smtpd, nats_server: NatsServer) -> None:
@@ -29,24 +33,19 @@ async def gone(smtpd: Smtpd, nats_server: NatsServer) -> None:
             await asyncio.sleep(0.01)
 
 
-async def back(smtpd: Smtpd, nats_server: NatsServer) -> None:
-    nats_server.start()
-    await smtpd.bus.client.flush(PATIENCE)  # type: ignore[arg-type]  # seconds, whole or not
-
-
-@pytest.mark.usefixtures("hurry")
 async def test_while_the_bus_is_away_nothing_is_refused_for_good(
     smtpd: Smtpd, nats_server: NatsServer
 ) -> None:
     later = "451 unable to check this recipient now (#4.3.0)"
     async with connected(smtpd.ports["smtp"]) as client:
         await gone(smtpd, nats_server)
-        await client.begin_mail()  # the mirror knows ann: no need to ask
-        assert await client.ask("hi\r\n.") == "451 qqt failure (#4.3.0)"
-        await client.ask("MAIL FROM:<joe@example.org>")
-        assert await client.ask("RCPT TO:<nobody@example.net>") == later
-        assert await client.ask("RCPT TO:<joe@example.org>") == later
-        await back(smtpd, nats_server)
+        with in_a_hurry():
+            await client.begin_mail()  # the mirror knows ann: no need to ask
+            assert await client.ask("hi\r\n.") == "451 qqt failure (#4.3.0)"
+            await client.ask("MAIL FROM:<joe@example.org>")
+            assert await client.ask("RCPT TO:<nobody@example.net>") == later
+            assert await client.ask("RCPT TO:<joe@example.org>") == later
+        nats_server.start()
         await client.begin_mail()
         assert (await client.ask("again\r\n.")).startswith("250 ok ")
     assert any(body.endswith(b"\r\nagain\r\n") for _, body in await smtpd.mails())
@@ -57,14 +56,14 @@ async def test_while_the_bus_is_away_nothing_is_refused_for_good(
     reason="nats_bus.connect: nats-py keeps what is published while it is disconnected and sends it"
     " later, so that a mail the client was told 451 for appears: it will come twice",
 )
-@pytest.mark.usefixtures("hurry")
 async def test_a_mail_that_was_not_taken_is_not_sent_to_the_bus_later(
     smtpd: Smtpd, nats_server: NatsServer
 ) -> None:
     async with connected(smtpd.ports["smtp"]) as client:
         await gone(smtpd, nats_server)
         await client.begin_mail()
-        assert await client.ask("hi\r\n.") == "451 qqt failure (#4.3.0)"
+        with in_a_hurry():
+            assert await client.ask("hi\r\n.") == "451 qqt failure (#4.3.0)"
         waiting = smtpd.bus.client._pending
         assert not [block for block in waiting if b"PUB q." in block]
 

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from tubepost.admin import STATUS_OF, Health, create_app, protected
 from tubepost.errors import BadInput, Conflict, Exists, NotFound, StoreFull, Unavailable
@@ -30,7 +31,7 @@ def health() -> Health:
 
 
 def app_with(health: Health, token: str) -> FastAPI:
-    app = create_app(health, token)
+    app = create_app(health, token, "fsync")
     router = protected()
 
     @router.get("/fails/{how}")
@@ -77,11 +78,13 @@ async def test_readyz_tells_the_truth(client: httpx.AsyncClient, health: Health)
     away = ""
     health.checks |= {"bus": lambda: away, "disk": lambda: ""}
     answer = await client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": {}})
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "durability": "fsync", "reasons": {}}
     away = "no connection"
     answer = await client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "reasons": {"bus": "no connection"}}
+    assert answer.json()["ready"] is False
+    assert answer.json()["reasons"] == {"bus": "no connection"}
 
 
 async def test_metrics_are_brought_up_to_date(health: Health) -> None:
@@ -105,7 +108,7 @@ async def test_with_the_token(client: httpx.AsyncClient) -> None:
      f"Basic {TOKEN}", "Bearer correct h\u00f6rse"],
 )  # fmt: skip
 async def test_without_the_token(client: httpx.AsyncClient, given: str | None) -> None:
-    headers = {"Authorization": given.encode()} if given is not None else {}
+    headers = {b"Authorization": given.encode()} if given is not None else {}
     answer = await client.get("/v1/counts/7", headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -141,7 +144,9 @@ async def test_an_error_is_a_problem_document(
 
 async def test_a_bug_tells_nothing_and_is_counted(client: httpx.AsyncClient) -> None:
     before = BUGS._value.get()
-    answer = await client.get("/v1/fails/bug", headers=AUTHORIZED)
+    with capture_logs() as lines:
+        answer = await client.get("/v1/fails/bug", headers=AUTHORIZED)
+    assert [line["where"] for line in lines] == ["GET /v1/fails/bug"]
     assert answer.status_code == 500
     assert "secret" not in detail_of(answer)
     assert BUGS._value.get() == before + 1

@@ -20,6 +20,8 @@ async def running(bus: MemoryBus) -> AsyncIterator[Control]:
     loaded = asyncio.create_task(control.mirror.loaded.wait())
     await asyncio.wait({task, loaded}, return_when=asyncio.FIRST_COMPLETED)
     loaded.cancel()
+    if task.done():
+        task.result()
     try:
         yield control
     finally:

@@ -1,131 +1,20 @@
 """The worker's loop: what becomes of a job, whatever the courier and the bus do."""
 
-import asyncio
-import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pytest
 
 from tests.fakes import FakeClock, MemoryBus
-from tubepost import subjects
-from tubepost.delivery import Mail, Worker
-from tubepost.mailstore import MailStore
+from tests.tubepost.worker_rig import ANN, JOE, WEEK, everyone, working
+from tubepost import delivery, subjects
+from tubepost.delivery import Mail
+from tubepost.errors import Unavailable
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
-from tubepost.record import INLINE_LIMIT, Envelope, Held, State
-from tubepost.routing import Route
+from tubepost.record import INLINE_LIMIT, State
 from tubepost.subjects import Key
-
-HERE = Route("local", "x.y")
-JOE, ANN = "joe@x.y", "ann@x.y"
-WEEK = 604_800.0
-
-
-@dataclass
-class ScriptedCourier:
-    """Delivers as `says` tells; `gate` holds deliveries until it is set."""
-
-    says: Callable[[Mail], Mapping[str, Outcome]]
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    given: list[Mail] = field(default_factory=list)
-    at_once: int = 0
-    most_at_once: int = 0
-
-    async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
-        self.given.append(mail)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        await self.gate.wait()
-        self.at_once -= 1
-        return self.says(mail)
-
-
-def everyone(outcome: Outcome) -> Callable[[Mail], Mapping[str, Outcome]]:
-    return lambda mail: dict.fromkeys(mail.recipients, outcome)
-
-
-@dataclass
-class Rig:
-    """A worker on a bus in memory, and what the owner of the shards would hear."""
-
-    bus: MemoryBus
-    clock: FakeClock
-    store: MailStore
-    courier: ScriptedCourier
-    stopping: asyncio.Event
-    hints: list[tuple[Key, int]]
-
-    async def accept(
-        self, mail_id: str = "m", body: bytes = b"hello", to: tuple[str, ...] = (JOE,)
-    ) -> Held:
-        routes = [HERE] * len(to)
-        key = await self.store.accept(
-            Envelope("s@x.y", to), routes, body, mail_id=mail_id, now=self.clock()
-        )
-        found = await self.store.read(key)
-        assert found is not None
-        return found
-
-    async def send(self, held: Held, seq: int | None = None) -> str:
-        job = held.key.job("local")
-        await self.bus.append(job, str(seq or held.seq).encode(), expect=0)
-        return job
-
-    async def finished(self, job: str) -> None:
-        """Returns when the job is finished."""
-        await self.until(lambda: self._gone(job))
-
-    async def _gone(self, job: str) -> bool:
-        return await self.bus.read(subjects.DISPATCH, job) is None
-
-    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(10):
-            while not await condition():
-                await asyncio.sleep(0)
-
-    async def handed_over(self, count: int) -> None:
-        """Returns when the courier has been given that many mails."""
-
-        async def enough() -> bool:
-            return len(self.courier.given) >= count
-
-        await self.until(enough)
-
-    async def quiet(self) -> None:
-        """Lets everything run that can."""
-        for _ in range(100):
-            await asyncio.sleep(0)
-
-
-@contextlib.asynccontextmanager
-async def working(
-    bus: MemoryBus,
-    clock: FakeClock,
-    says: Callable[[Mail], Mapping[str, Outcome]],
-    *,
-    slots: int = 4,
-    held_back: bool = False,
-) -> AsyncIterator[Rig]:
-    hints: list[tuple[Key, int]] = []
-
-    async def hear(_subject: str, data: bytes) -> None:
-        hints.append(subjects.parse_hint(data))
-
-    await bus.answer(subjects.DONE_HINT_ANY, hear)
-    courier, store, stopping = ScriptedCourier(says), MailStore(bus, 2), asyncio.Event()
-    if not held_back:
-        courier.gate.set()
-    worker = Worker(
-        bus, store, "local", courier, slots=slots, clock=clock, lifetime=lambda: WEEK
-    )
-    running = asyncio.create_task(worker.run(stopping))
-    yield Rig(bus, clock, store, courier, stopping, hints)
-    courier.gate.set()
-    stopping.set()
-    async with asyncio.timeout(10):
-        await running
 
 
 async def test_a_delivered_mail_leaves_the_queue(memory_bus: MemoryBus, clock: FakeClock) -> None:
@@ -215,24 +104,25 @@ async def test_a_bug_at_the_end_of_the_lifetime_bounces_nothing(
     assert left.record.state is State.PENDING
 
 
-async def test_a_body_with_a_hole_is_a_deferral(memory_bus: MemoryBus, clock: FakeClock) -> None:
+async def test_a_body_with_a_hole_parks_the_mail(memory_bus: MemoryBus, clock: FakeClock) -> None:
     async with working(memory_bus, clock, everyone(Delivered(text="ok"))) as rig:
         held = await rig.accept(body=b"x" * (INLINE_LIMIT + 1))
         await rig.store.forget_body("m")
         await rig.finished(await rig.send(held))
         left = await rig.store.read(held.key)
     assert left is not None
-    assert left.record.recipients[0].status == "4.3.0"
+    assert (left.record.state, left.record.waiting) == (State.PARKED, (JOE,))
+    assert "mail.m.0" in left.record.recipients[0].reply
     assert rig.courier.given == []
 
 
-@pytest.mark.parametrize("redelivered", [False, True])
+@pytest.mark.parametrize("suspect", [False, True])
 async def test_a_job_that_is_out_of_date_is_dropped_and_told(
-    memory_bus: MemoryBus, clock: FakeClock, redelivered: bool
+    memory_bus: MemoryBus, clock: FakeClock, suspect: bool
 ) -> None:
     async with working(memory_bus, clock, everyone(Delivered(text="ok"))) as rig:
         held = await rig.accept()
-        await rig.finished(await rig.send(held, seq=held.seq + 5))
+        await rig.finished(await rig.send(held, seq=held.seq + 5, suspect=suspect))
         assert rig.hints == [(held.key, held.seq + 5)]
         assert await rig.store.exists(held.key)
     assert rig.courier.given == []
@@ -256,7 +146,7 @@ async def test_what_is_no_record_is_left_to_the_owner(
     async with working(memory_bus, clock, everyone(Delivered(text="ok"))) as rig:
         key = Key(0, "foreign", "0")
         seq = await memory_bus.append(key.record, b"x", headers={"Tubepost": "garbage"})
-        await memory_bus.append(key.job("local"), str(seq).encode(), expect=0)
+        await memory_bus.append(key.job("local"), subjects.job(seq), expect=0)
         await rig.finished(key.job("local"))
         assert await rig.store.exists(key)
     assert rig.courier.given == []
@@ -281,31 +171,70 @@ async def test_a_job_taken_while_the_bus_goes_away_comes_again(
     assert len(rig.courier.given) == 1
 
 
-async def test_a_job_another_worker_still_holds_is_left_alone(
+@dataclass
+class OtherWorker:
+    """Another worker on the same bus, that says it holds mail `m`, or nothing."""
+
+    holds: bool
+
+    async def answer(self, _subject: str, _data: bytes) -> bytes:
+        return json.dumps([["m", "0"]] if self.holds else []).encode()
+
+
+async def test_a_suspect_job_is_left_alone_while_another_worker_holds_it(
     memory_bus: MemoryBus, clock: FakeClock
 ) -> None:
-    async def other_worker(_subject: str, _data: bytes) -> bytes:
-        return json.dumps([["m", "0"]]).encode() if holds else b"[]"
-
-    holds = True
-    await memory_bus.answer(subjects.INFLIGHT_ANY, other_worker)
-    lost = memory_bus.work("local", 1)
-    async with contextlib.aclosing(lost):  # type: ignore[type-var]
-        held = await MailStore(memory_bus, 2).accept(
-            Envelope("s@x.y", (JOE,)), [HERE], b"x", mail_id="m", now=clock()
-        )
-        await memory_bus.append(held.job("local"), b"1", expect=0)
-        await anext(lost)  # the other worker's
+    other = OtherWorker(holds=True)
+    await memory_bus.answer(subjects.INFLIGHT_ANY, other.answer)
     async with working(memory_bus, clock, everyone(Delivered(text="ok"))) as rig:
-        memory_bus.hand_out_again()
+        held = await rig.accept()
+        job = await rig.send(held, suspect=True)
         await rig.quiet()
         assert rig.courier.given == []
-        assert await memory_bus.read(subjects.DISPATCH, held.job("local")) is not None
-        holds = False
+        assert await memory_bus.read(subjects.DISPATCH, job) is not None
+        other.holds = False
         memory_bus.hand_out_again()
-        await rig.finished(held.job("local"))
-        assert not await rig.store.exists(held)
+        await rig.finished(job)
+        assert not await rig.store.exists(held.key)
     assert len(rig.courier.given) == 1
+
+
+async def test_a_repeated_job_is_left_alone_while_another_worker_holds_it(
+    memory_bus: MemoryBus, clock: FakeClock
+) -> None:
+    def bus_away_at_first(mail: Mail) -> Mapping[str, Outcome]:
+        if len(rig.courier.given) == 1:
+            raise Unavailable("the directory did not answer")
+        return everyone(Delivered(text="ok"))(mail)
+
+    other = OtherWorker(holds=True)
+    await memory_bus.answer(subjects.INFLIGHT_ANY, other.answer)
+    async with working(memory_bus, clock, bus_away_at_first) as rig:
+        job = await rig.send(await rig.accept())
+        await rig.handed_over(1)  # a first delivery asks nobody
+        memory_bus.hand_out_again()
+        await rig.quiet()
+        assert len(rig.courier.given) == 1
+        assert await memory_bus.read(subjects.DISPATCH, job) is not None
+        other.holds = False
+        memory_bus.hand_out_again()
+        await rig.finished(job)
+    assert len(rig.courier.given) == 2
+
+
+async def test_a_job_shows_signs_of_life_while_it_is_worked_on(
+    memory_bus: MemoryBus, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "SIGN_OF_LIFE", 0.0)
+    says = everyone(Delivered(text="ok"))
+    async with working(memory_bus, clock, says, held_back=True) as rig:
+        await rig.send(await rig.accept())
+        await rig.handed_over(1)
+
+        async def alive() -> bool:
+            return memory_bus.signs_of_life >= 3
+
+        await rig.until(alive)
 
 
 async def test_a_job_this_worker_still_holds_is_not_done_twice(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tubepost import retry
-from tubepost.lifecycle import TRANSITIONS, after_attempt, after_bounce, split
+from tubepost.lifecycle import TRANSITIONS, after_attempt, after_bounce, parked, split
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Recipient, Record, State
 from tubepost.routing import Route
@@ -135,6 +135,14 @@ def test_after_the_bounce(before: str, after: str, state: State) -> None:
     record = replace(mail(), state=State.BOUNCE, recipients=recipients)
     new = after_bounce(record)
     assert (fates(new), new.state, new.attempts) == (after, state, 0)
+
+
+def test_parking_tells_why_and_touches_nobody_who_is_done() -> None:
+    record = tried(mail(A, B), {A: Delivered(text="ok"), B: Deferred(text="later")})
+    new = parked(record, "no body\nhere")
+    assert (new.state, fates(new), new.attempts) == (State.PARKED, "dw", 1)
+    assert [r.reply for r in new.recipients] == ["ok", "no body/here"]
+    assert new.state in TRANSITIONS[record.state]
 
 
 ROUNDS = st.lists(st.dictionaries(st.sampled_from([A, B, C]), OUTCOMES), min_size=1, max_size=50)

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tubepost import maillog
-from tubepost.outcome import Deferred, Delivered, Failed
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import Held, Recipient, Record, State
 from tubepost.subjects import Key
 
@@ -61,7 +61,7 @@ def test_each_call_is_one_line(call: Callable[[], None], event: str, level: str)
 
 
 def test_an_attempt_has_a_line_for_each_recipient() -> None:
-    outcomes = {
+    outcomes: dict[str, Outcome] = {
         "a@x.y": Delivered(text="ok", peer="192.0.2.1"),
         "b@x.y": Deferred(text="busy"),
         "c@x.y": Failed(text="no"),

@@ -118,7 +118,9 @@ def test_no_header_is_unreadable() -> None:
 @pytest.mark.parametrize("number", ["1e999", "1" + "0" * 400])
 def test_a_number_beyond_all_bounds_is_unreadable(number: str) -> None:
     with pytest.raises(UnreadableRecord):
-        decode(encode(PLAIN).replace('"sz":1', f'"sz":{number}').replace('"c":1.5', f'"c":{number}'))
+        decode(
+            encode(PLAIN).replace('"sz":1', f'"sz":{number}').replace('"c":1.5', f'"c":{number}')
+        )
 
 
 def test_a_waiting_recipient_without_a_reply_is_just_an_address() -> None:
@@ -127,7 +129,13 @@ def test_a_waiting_recipient_without_a_reply_is_just_an_address() -> None:
 
 
 def _with(**more: Any) -> dict[str, Any]:
-    return {"state": State.PENDING, "sender": "", "size": 1, "created": 1.0, "next_attempt": 1.0} | more
+    return {
+        "state": State.PENDING,
+        "sender": "",
+        "size": 1,
+        "created": 1.0,
+        "next_attempt": 1.0,
+    } | more
 
 
 def test_a_reply_is_cut() -> None:

@@ -31,7 +31,9 @@ def test_listen(text: str, address: tuple[str, int]) -> None:
     assert parse_listen(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "25", ":25", "host:", "host:x", "host:65536", "host:-1", "[]:25"])
+@pytest.mark.parametrize(
+    "text", ["", "25", ":25", "host:", "host:x", "host:65536", "host:-1", "[]:25"]
+)
 def test_what_is_no_listen(text: str) -> None:
     with pytest.raises(BadInput):
         parse_listen(text)
@@ -39,7 +41,7 @@ def test_what_is_no_listen(text: str) -> None:
 
 def test_defaults_are_loopback_and_closed() -> None:
     settings = CommonSettings()
-    assert settings.admin == "127.0.0.1:8025"
+    assert settings.admin_listen == "127.0.0.1:8025"
     assert settings.nats_url == "nats://127.0.0.1:4222"
     assert settings.secret("token") == settings.secret("nats_password") == ""
     assert settings.hostname
@@ -47,10 +49,10 @@ def test_defaults_are_loopback_and_closed() -> None:
 
 def test_the_environment_is_read(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TUBEPOST_SHARDS", "8")
-    environment.setenv("TUBEPOST_ADMIN", "[::1]:0")
+    environment.setenv("TUBEPOST_ADMIN_LISTEN", "[::1]:0")
     environment.setenv("TUBEPOST_NO_SUCH_SETTING", "x")
     settings = CommonSettings()
-    assert (settings.shards, settings.admin) == (8, "[::1]:0")
+    assert (settings.shards, settings.admin_listen) == (8, "[::1]:0")
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,9 @@ def test_the_environment_is_read(environment: pytest.MonkeyPatch) -> None:
         ("shards", "0"),
         ("shards", "65"),
         ("shards", "two"),
-        ("admin", "8025"),
-        ("admin", "host:99999"),
+        ("admin_listen", "8025"),
+        ("admin_listen", "host:99999"),
+        ("durability", "always"),
         ("drain", "-1"),
         ("ready_fd", "x"),
         pytest.param(

@@ -62,7 +62,10 @@ def test_local_mail_spreads_by_mail_and_remote_mail_by_destination() -> None:
 
 
 @given(st.sampled_from(subjects.CHANNELS), st.text(), st.text(), st.integers(1, 64))
-def test_a_shard_is_always_there(
-    channel: str, destination: str, mail_id: str, shards: int
-) -> None:
+def test_a_shard_is_always_there(channel: str, destination: str, mail_id: str, shards: int) -> None:
     assert 0 <= shard_of(channel, destination, mail_id, shards) < shards
+
+
+@given(st.integers(0, 2**63), st.booleans())
+def test_a_job_is_parsed_as_it_was_made(seq: int, suspect: bool) -> None:
+    assert subjects.parse_job(subjects.job(seq, suspect=suspect)) == (seq, suspect)

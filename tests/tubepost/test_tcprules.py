@@ -119,8 +119,8 @@ def test_a_client_relays_where_it_is_allowed_with_relayclient() -> None:
     [
         "192.0.2.7", "192.0.2.7:", "192.0.2.7:permit", "192.0.2.7:ALLOW", "192.0.2.7:allowed",
         "192.0.2.7:allow RELAYCLIENT", "192.0.2.7:allow,", "192.0.2.7:allow,RELAYCLIENT",
-        "192.0.2.7:allow,RELAYCLIENT=", '192.0.2.7:allow,RELAYCLIENT="', "x:allow", "256.0.0.1:deny",
-        "192.0.2.300:deny", "192.0.2.1-300:deny", "192.0.2.9-1:deny", "192.0.2.1-:deny",
+        "192.0.2.7:allow,RELAYCLIENT=", '192.0.2.7:allow,RELAYCLIENT="', "x:allow",
+        "256.0.0.1:deny",        "192.0.2.300:deny", "192.0.2.1-300:deny", "192.0.2.9-1:deny", "192.0.2.1-:deny",
         "192.0.2.-9:deny", "192.0.2.a-b:deny", "1.2.3.4.5.:deny", ".:deny", "10..:deny",
         "10.0.0.1/8:deny", "10.0.0.0/33:deny", "2001:db8::/129:deny", "10. :deny",
         "=example.org:allow", "=:allow", "joe@10.0.0.1:allow", "joe@:deny",
@@ -147,5 +147,5 @@ def test_the_text_of_a_variable_may_say_allow() -> None:
 
 def test_addresses_of_both_families_compare_as_ipv6() -> None:
     assert as_ipv6("192.0.2.7") == as_ipv6("::ffff:192.0.2.7")
-    with pytest.raises(ValueError, match="192.0.2"):
+    with pytest.raises(ValueError, match=r"192\.0\.2"):
         as_ipv6("192.0.2")
