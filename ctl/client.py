@@ -58,7 +58,10 @@ class Api:
             ) from error
         if answer.is_error:
             raise Refused(_detail(answer))
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise Refused(f"{self._where} is not a tubepost: it does not answer in JSON") from error
 
 
 def _find(data: Path | None) -> tuple[str, str, str]:

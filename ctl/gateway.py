@@ -114,7 +114,7 @@ def joined(texts: Mapping[str, str]) -> str:
             name = family.name + ("_total" if kind == "counter" else "")
             lines = families.setdefault(
                 family.name,
-                [f"# HELP {name} {_escaped(family.documentation)}", f"# TYPE {name} {kind}"],
+                [f"# HELP {name} {_escaped_help(family.documentation)}", f"# TYPE {name} {kind}"],
             )
             for sample in family.samples:
                 labels = {"service": service, **sample.labels}
@@ -123,5 +123,9 @@ def joined(texts: Mapping[str, str]) -> str:
     return "\n".join(line for lines in families.values() for line in lines) + "\n"
 
 
+def _escaped_help(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return _escaped_help(text).replace('"', '\\"')

@@ -1,6 +1,6 @@
 """The five services as `tubepost up` sees them: settings, entry, what they own of /v1."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ class Service:
     """`owns`: the first parts of its paths under /v1."""
 
     settings: type[CommonSettings]
-    serve: Callable[[Any, Context], Awaitable[None]]
+    serve: Callable[[Any, Context], Coroutine[Any, Any, None]]
     owns: tuple[str, ...] = ()
 
 

@@ -178,11 +178,21 @@ async def _run_here(
         health.checks[name] = lambda c=context: "" if c.is_ready.is_set() else "starting"  # type: ignore[misc]
     async with admin_server(app, options.admin) as admin:
         settings = {name: _settings(name, values[name]) for name in SERVICES}
-        work = asyncio.gather(
-            *(SERVICES[name].serve(settings[name], context) for name, context in contexts.items())
-        )
+        work = _serve_all(settings, contexts)
         async with _announcing(options, admin, contexts):
             await until_drained(work, stopping, options.drain)
+
+
+async def _serve_all(
+    settings: Mapping[str, CommonSettings], contexts: Mapping[str, Context]
+) -> None:
+    """Until all have ended. The first that fails ends the others, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, context in contexts.items():
+                group.create_task(SERVICES[name].serve(settings[name], context))
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
 
 
 def _settings(name: str, values: Mapping[str, str]) -> CommonSettings:

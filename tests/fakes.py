@@ -4,8 +4,9 @@ The bus keeps what the ports promise and nothing more: one process, no disk, no 
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tubepost import subjects
 from tubepost.errors import Conflict, StoreFull, Unavailable
@@ -41,12 +42,8 @@ class _Stream:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def of(self, pattern: str, after: int = 0) -> list[Stored]:
-        newer = [m for seq, m in self.messages.items() if seq > after]
-        return [m for m in newer if m.subject == pattern or _matches(pattern, m.subject)]
-
-    def remove(self, seq: int) -> None:
-        self.messages.pop(seq, None)
-        self.ends.pop(seq, None)
+        newer = (m for seq, m in self.messages.items() if seq > after)
+        return [m for m in newer if _matches(pattern, m.subject)]
 
     def changed(self) -> None:
         self.news.set()
@@ -57,23 +54,17 @@ class _Stream:
 class MemoryJob:
     """See ports.Job."""
 
-    _bus: "MemoryBus"
-    _stored: Stored
+    subject: str
+    data: bytes
     redelivered: bool
-
-    @property
-    def subject(self) -> str:
-        return self._stored.subject
-
-    @property
-    def data(self) -> bytes:
-        return self._stored.data
+    _bus: "MemoryBus"
+    _seq: int
 
     async def working(self) -> None:
         self._bus.signs_of_life += 1
 
     async def finish(self) -> None:
-        self._bus.dispatch.remove(self._stored.seq)
+        self._bus.dispatch.messages.pop(self._seq, None)
 
 
 class MemoryBus:
@@ -81,17 +72,14 @@ class MemoryBus:
 
     def __init__(self, clock: Clock, shards: int = 2) -> None:
         self._clock = clock
-        queues = [subjects.queue_stream(shard) for shard in range(shards)]
-        buckets = [subjects.bucket_stream(name) for name in BUCKETS]
-        names = [*queues, *buckets, subjects.MAIL, subjects.DISPATCH]
-        self._streams = {name: _Stream() for name in names}
+        names = [subjects.queue_stream(shard) for shard in range(shards)]
+        names += [subjects.bucket_stream(bucket) for bucket in BUCKETS]
+        self._streams = {n: _Stream() for n in [*names, subjects.MAIL, subjects.DISPATCH]}
         self.dispatch = self._streams[subjects.DISPATCH]
         self._answers: list[tuple[str, str, Handler]] = []
         self._out: dict[str, int] = {}
-        self._deliveries: dict[int, int] = {}
-        self._taken: set[int] = set()
-        self.signs_of_life = 0
-        self.away = self.full = False
+        self._taken, self._repeated = set[int](), set[int]()
+        self.signs_of_life, self.away, self.full = 0, False, False
 
     async def append(
         self,
@@ -116,7 +104,7 @@ class MemoryBus:
             raise StoreFull("the store is full")
         if replace or name.startswith("KV_"):
             for old in there:
-                stream.remove(old.seq)
+                del stream.messages[old.seq]
         stream.last += 1
         stream.messages[stream.last] = Stored(subject, stream.last, dict(headers or {}), data)
         if msg_id is not None:
@@ -134,7 +122,7 @@ class MemoryBus:
         store = await self._stream(stream)
         for message in store.of(subject):
             if through is None or message.seq <= through:
-                store.remove(message.seq)
+                del store.messages[message.seq]
         store.changed()
 
     async def follow(
@@ -146,8 +134,7 @@ class MemoryBus:
             news = store.news
             for message in store.of(subject, last):
                 last = message.seq
-                data = b"" if headers_only else message.data
-                yield Stored(message.subject, message.seq, message.headers, data)
+                yield replace(message, data=b"") if headers_only else message
             if not caught_up:
                 caught_up = True
                 yield CaughtUp()
@@ -162,11 +149,10 @@ class MemoryBus:
             if not waiting or self._out[channel] >= slots:
                 await news.wait()
                 continue
-            seq = waiting[0].seq
-            self._taken.add(seq)
+            job = waiting[0]
+            self._taken.add(job.seq)
             self._out[channel] += 1
-            self._deliveries[seq] = self._deliveries.get(seq, 0) + 1
-            yield MemoryJob(self, waiting[0], self._deliveries[seq] > 1)
+            yield MemoryJob(job.subject, job.data, job.seq in self._repeated, self, job.seq)
 
     def release(self, channel: str) -> None:
         self._out[channel] -= 1
@@ -174,6 +160,7 @@ class MemoryBus:
 
     def hand_out_again(self) -> None:
         """As after ack_wait: what was taken and is not finished is there for the taking."""
+        self._repeated |= self._taken
         self._taken.clear()
         self.dispatch.changed()
 
@@ -181,14 +168,11 @@ class MemoryBus:
         await self._asked(subject, data)
 
     async def ask(self, subject: str, data: bytes, *, seconds: float = 5.0) -> bytes:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                answers = await self._asked(subject, data)
-        except TimeoutError as error:
-            raise Unavailable(f"{subject}: no answer") from error
-        if not answers:
-            raise Unavailable(f"{subject}: nobody is there")
-        return answers[0]
+                for answer in await self._asked(subject, data):
+                    return answer
+        raise Unavailable(f"{subject}: no answer")
 
     async def ask_all(self, subject: str, *, seconds: float) -> list[bytes]:
         return await self._asked(subject, b"")
@@ -200,12 +184,10 @@ class MemoryBus:
         """The answers: of one in each group, and of everyone who is in none."""
         if self.away:
             raise Unavailable("the bus is away")
-        groups: set[str] = set()
-        answers = []
-        for pattern, group, handler in self._answers:
-            if _matches(pattern, subject) and not (group and group in groups):
-                groups.add(group)
-                answers.append(await handler(subject, data))
+        answering = [(g, h) for pattern, g, h in self._answers if _matches(pattern, subject)]
+        one_of_each = {group: handler for group, handler in reversed(answering) if group}
+        everyone = [handler for group, handler in answering if not group]
+        answers = [await h(subject, data) for h in (*one_of_each.values(), *everyone)]
         return [answer for answer in answers if answer is not None]
 
     async def _stream(self, name: str) -> _Stream:
@@ -214,20 +196,15 @@ class MemoryBus:
             raise Unavailable(f"{name} did not answer")
         stream = self._streams[name]
         for seq in [seq for seq, end in stream.ends.items() if end <= self._clock()]:
-            stream.remove(seq)
+            stream.messages.pop(seq, None)
         return stream
 
 
 def _stream_of(subject: str) -> str:
     """The stream that stores a subject; the subject itself where none does."""
-    kind, _, rest = subject.partition(".")
-    name = rest.partition(".")[0]
-    streams = {
-        "q": f"QUEUE_{name}",
-        "mail": subjects.MAIL,
-        "d": subjects.DISPATCH,
-        "$KV": subjects.bucket_stream(name),
-    }
+    kind, name = f"{subject}.".split(".")[:2]
+    bucket = subjects.bucket_stream(name)
+    streams = {"q": f"QUEUE_{name}", "mail": subjects.MAIL, "d": subjects.DISPATCH, "$KV": bucket}
     return streams.get(kind, subject)
 
 

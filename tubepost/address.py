@@ -48,7 +48,11 @@ class Address:
 def parse_domain(text: str) -> str:
     """A host or mail domain, or an address literal, in lower case. Raises AddressError."""
     domain = text.lower().removesuffix(".")
-    if len(domain) <= MAX_DOMAIN and (_DOMAIN.fullmatch(domain) or _LITERAL.fullmatch(text)):
+    if (
+        text.isascii()
+        and len(domain) <= MAX_DOMAIN
+        and (_DOMAIN.fullmatch(domain) or _LITERAL.fullmatch(text))
+    ):
         return domain if not text.startswith("[") else text
     raise AddressError(f"{printable(text)!r} is not a domain name")
 

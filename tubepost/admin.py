@@ -6,6 +6,7 @@ documents (RFC 9457). A service adds its resources with `app.include_router`.
 
 import hmac
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -40,7 +41,7 @@ class Health:
 
 def create_app(health: Health, token: str, durability: str = "unverified") -> FastAPI:
     """The app of a process. `token`: see `protected`. `durability`: what a 250 means, to show."""
-    app = FastAPI(title=product, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app = FastAPI(title=product, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.token = token
     app.state.before_metrics = []
 
@@ -62,6 +63,13 @@ def create_app(health: Health, token: str, durability: str = "unverified") -> Fa
             bring_up_to_date()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
+    described = protected()
+
+    @described.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return app.openapi()
+
+    app.include_router(described)
     _problems(app)
     return app
 

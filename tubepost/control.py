@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from tubepost import control_values as values
-from tubepost import subjects
+from tubepost import maillog, subjects
 from tubepost.control_values import Setting
 from tubepost.errors import BadInput
 from tubepost.keyed import Bucket, Mirror, Value
@@ -69,10 +69,13 @@ class Control:
     def _on_change(self, name: str, value: Value | None) -> None:
         if name not in values.SETTINGS:
             return  # written by a newer release
+        self._parsed.pop(name, None)
         if value is None:
-            self._parsed.pop(name, None)
-        else:
+            return
+        try:
             self._parsed[name] = values.SETTINGS[name].parse(tuple(value["lines"]))
+        except BadInput as error:  # stored by a release that took it: the default is in force
+            maillog.setting_refused(name, str(error))
 
 
 def _at(mailbox: str, host: str) -> str:

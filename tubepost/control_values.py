@@ -56,7 +56,7 @@ def _mailbox(lines: Lines) -> str:
     text = _one(lines)
     if "@" in text:
         return str(parse_address(text))
-    return parse_address(f"{text}@localhost").local
+    return str(parse_address(f"{text}@localhost")).removesuffix("@localhost")
 
 
 def _host_patterns(lines: Lines) -> frozenset[str]:

@@ -11,9 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tubepost import subjects
+from tubepost.errors import Unavailable
 from tubepost.ports import Bus, CaughtUp, Stored
 
 Value = dict[str, Any]
+
+PATIENCE = 4.0
+"""Seconds a mirror may be behind what was just written."""
 
 _UNSAFE = re.compile(r"[^a-z0-9_-]")
 
@@ -73,9 +77,12 @@ class Mirror:
                 await self._apply(item)
 
     async def seen(self, revision: int) -> None:
-        """Returns once this mirror holds a revision that was just written."""
-        async with self._news:
-            await self._news.wait_for(lambda: self._seen >= revision)
+        """Returns once this mirror holds a revision that was just written. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(PATIENCE), self._news:
+                await self._news.wait_for(lambda: self._seen >= revision)
+        except TimeoutError as error:
+            raise Unavailable(f"{self._bucket}: revision {revision} does not arrive") from error
 
     async def _apply(self, stored: Stored) -> None:
         key = stored.subject.removeprefix(subjects.bucket_key(self._bucket, ""))

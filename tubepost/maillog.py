@@ -69,6 +69,11 @@ def bad_setting(name: str, why: str) -> None:
     _log.error("service.bad_setting", name=name, why=why)
 
 
+def setting_refused(name: str, why: str) -> None:
+    """A stored control setting that this release cannot read; its default is in force."""
+    _log.error("control.refused", name=name, why=why)
+
+
 def service_failed(name: str, why: str) -> None:
     _log.error("service.failed", name=name, why=why)
 

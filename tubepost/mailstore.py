@@ -4,6 +4,7 @@ It decides nothing about a mail's fate (lifecycle does) and holds no state of it
 """
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -205,20 +206,20 @@ class MailStore:
         if new.state is State.DONE and (new.inline or new.group is not None):
             await self.forget(mail)
             return
-        keeps_payload = new.inline or new.state is State.GROUP
         await self._bus.append(
             mail.key.record,
-            mail.payload if keeps_payload else b"",
+            b"" if new.state is State.DONE else mail.payload,
             headers={record.HEADER: record.encode(new)},
             expect=mail.seq,
             replace=True,
         )
 
     async def regroup(self, mail: Held, units: Sequence[Key]) -> None:
-        """Turns a split record into the group of `units`."""
+        """Turns a split record into the group of `units`; nothing where that is done already."""
         group = replace(mail.record, state=State.GROUP, count=len(units))
         payload = json.dumps([[u.shard, u.unit] for u in units]).encode()
-        await patiently(lambda: self._put(replace(mail, payload=payload), group), None)
+        with contextlib.suppress(Conflict):
+            await patiently(lambda: self._put(replace(mail, payload=payload), group), None)
 
     async def forget(self, mail: Held) -> None:
         """Ends a record, whoever changed it since it was read, and tells the owner of its shard.

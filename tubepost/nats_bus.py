@@ -228,6 +228,7 @@ class NatsBus:
             raise Unavailable(f"{subject}: {error or type(error).__name__}") from error
 
     async def _on_disconnect(self) -> None:
+        self._requests.connection_lost()
         if not self._closing:
             maillog.bus_away("connection lost")
 

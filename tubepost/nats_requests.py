@@ -33,6 +33,9 @@ class Requests:
         self, subject: str, data: bytes, *, seconds: float, headers: dict[str, str] | None = None
     ) -> Msg:
         """The answer. Raises nats.errors: TimeoutError, NoRespondersError, or of a publish."""
+        if not self._nc.is_connected:
+            # nats-py would keep it and send it later, when the caller has long given it up.
+            raise nats.errors.StaleConnectionError
         loop = asyncio.get_running_loop()
         number = str(next(self._numbers))
         answer: asyncio.Future[Msg] = loop.create_future()
@@ -44,6 +47,12 @@ class Requests:
         finally:
             timer.cancel()
             del self._waiting[number]
+
+    def connection_lost(self) -> None:
+        """No answer will come on this connection: the callers may repeat at once."""
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(nats.errors.StaleConnectionError())
 
     async def _heard(self, msg: Msg) -> None:
         answer = self._waiting.get(msg.subject.rpartition(".")[2])

@@ -155,7 +155,7 @@ def decode(header: str | None) -> Record:
             group=wire.get("g"),
             count=int(wire.get("u", 0)),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UnreadableRecord(f"not a queue record: {error!r}") from error
 
 

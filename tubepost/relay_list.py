@@ -68,8 +68,9 @@ class RelayList:
         """The entry that holds now. "Not listed" is confirmed by the leader."""
         for leader in (False, True):
             found = await self._bucket.get(key_for(ip), leader=leader)
-            if found:
-                return self._current(normal(ip), found[0])
+            entry = self._current(normal(ip), found[0]) if found else None
+            if entry:
+                return entry
         return None
 
     async def entries(self) -> list[Entry]:

@@ -1,5 +1,6 @@
 """Settings every service has: read once from the environment (TUBEPOST_*), passed down frozen."""
 
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,7 +49,9 @@ class CommonSettings(BaseSettings):
     )
     token: SecretStr = Field(SecretStr(""), description="Bearer token for /v1; empty = closed.")
     token_file: Path | None = Field(None, description="File that holds it.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error."
+    )
     durability: Literal["fsync", "quorum", "unverified"] = Field(
         "unverified", description="What the bus promises with an acknowledgement; shown, not made."
     )
@@ -63,4 +66,5 @@ class CommonSettings(BaseSettings):
 
     def shown(self) -> dict[str, Any]:
         """For the log: secrets are left out."""
-        return self.model_dump(mode="json", exclude={"nats_password", "token", "ready_fd"})
+        values = self.model_dump(mode="json", exclude={"nats_password", "token", "ready_fd"})
+        return {**values, "nats_url": re.sub(r"//[^/@]*@", "//...@", self.nats_url)}

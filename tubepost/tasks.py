@@ -23,7 +23,8 @@ async def background(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        if ended:
+        if ended and body:
+            body.uncancel()  # the cancellation was ours, to get here
             raise ended[0].exception() or RuntimeError(f"{ended[0]} ended") from None
         raise
     finally:

@@ -8,11 +8,14 @@ Source: ucspi-tcp6 tcprules.c, rules.c (TCP-3..6 in shared/reference/qmail.md). 
 and on ident (`=host`, `info@ip`) are refused: neither is looked up here.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from tubepost.errors import BadInput
+
+_LINE = re.compile(r"(.*?):((?:allow|deny).*)")
 
 VARIABLES = frozenset({"RELAYCLIENT", "RBLSMTPD", "DATABYTES"})
 
@@ -65,12 +68,11 @@ def parse(lines: Iterable[str]) -> Rules:
 
 
 def _address_and_rest(text: str) -> tuple[str, str]:
-    """Splits at the last colon before `allow` or `deny`: IPv6 addresses hold colons themselves."""
-    for word in (":allow", ":deny"):
-        address, found, rest = text.partition(word)
-        if found:
-            return address, word[1:] + rest
-    raise BadInput(f"unable to parse this line: {text} (write ADDRESS:allow or ADDRESS:deny)")
+    """Splits at the first `:allow` or `:deny`: IPv6 addresses hold colons themselves."""
+    found = _LINE.fullmatch(text)
+    if not found:
+        raise BadInput(f"unable to parse this line: {text} (write ADDRESS:allow or ADDRESS:deny)")
+    return found[1], found[2]
 
 
 def _rule(text: str) -> Rule:
@@ -117,15 +119,12 @@ def _networks(text: str) -> list[IPv6Network]:
 
 def _range(address: str) -> list[IPv6Network]:
     """`10.0.0.1-22`, or `10.0.1-3.`: one network for each number."""
-    head, _, tail = address.rpartition(".") if not address.endswith(".") else ("", "", "")
-    if not tail:
-        head, _, tail = address[:-1].rpartition(".")
     dot = "." if address.endswith(".") else ""
-    low, _, high = tail.partition("-")
-    first, last = int(low), int(high)
-    if not 0 <= first <= last <= 255:
-        raise ValueError(f"{tail} is not a range")
-    return [_network(f"{head}.{n}{dot}") for n in range(first, last + 1)]
+    *head, last = address.removesuffix(".").split(".")
+    low, _, high = last.partition("-")
+    if not 0 <= int(low) <= int(high) <= 255:
+        raise ValueError(f"{last} is not a range")
+    return [_network(".".join([*head, str(n)]) + dot) for n in range(int(low), int(high) + 1)]
 
 
 def _network(address: str) -> IPv6Network:

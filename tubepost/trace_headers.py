@@ -49,6 +49,8 @@ def delivered_to(recipient: str) -> bytes:
 
 def header_of(body: bytes) -> bytes:
     """The header with the line end of its last field; the whole where there is no empty line."""
+    if body.startswith(b"\r\n"):
+        return b""
     end = body.find(b"\r\n\r\n")
     return body if end < 0 else body[: end + 2]
 

@@ -50,9 +50,10 @@ class Accounts:
         self._known_domain(address.domain)
         if self._directory.account(address):
             raise Exists(f"{address.key} is there already; use passwd to change its password")
-        account = Account(address.key, home_of(address), await self._passwords.make(password))
+        name = str(Address(address.local.lower(), address.domain))
+        account = Account(name, home_of(address), await self._passwords.make(password))
         await self._write(account_key(address), account_value(account))
-        maillog.changed("account added", address.key, ACTOR)
+        maillog.changed("account added", name, ACTOR)
         return account.address
 
     async def set_password(self, text: str, password: str) -> None:

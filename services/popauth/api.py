@@ -80,11 +80,11 @@ def _add_accounts(routes: APIRouter, accounts: Accounts, directory: Directory) -
     async def add_account(new: NewAccount) -> dict[str, str]:
         return {"address": await accounts.add_account(new.address, new.password)}
 
-    @routes.put("/accounts/{address}/password", status_code=204)
+    @routes.put("/accounts/{address:path}/password", status_code=204)
     async def set_password(address: str, new: NewPassword) -> None:
         await accounts.set_password(address, new.password)
 
-    @routes.delete("/accounts/{address}", status_code=204)
+    @routes.delete("/accounts/{address:path}", status_code=204)
     async def remove_account(address: str) -> None:
         await accounts.remove_account(address)
 

@@ -12,7 +12,7 @@ from tubepost import control_values, maillog
 from tubepost.address import AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Account, Directory
-from tubepost.errors import Unavailable
+from tubepost.errors import StoreFull, Unavailable
 from tubepost.relay_list import RelayList, may_be_listed
 
 
@@ -77,7 +77,7 @@ class Logins:
             await self._relay_list.add(
                 ip, user=account.address, window=self._window, by=self._instance
             )
-        except Unavailable:
+        except (Unavailable, StoreFull):
             maillog.relay_opened(ip, account.address, result="failed")
         else:
             maillog.relay_opened(ip, account.address, result="opened")

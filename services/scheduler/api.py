@@ -18,7 +18,10 @@ from tubepost.ports import Bus
 from tubepost.record import Fate, Held, State
 
 PAGE = 200
-"""Mails in one answer of a shard: the answer stays below the bus's largest message."""
+"""Mails in one answer."""
+
+ANSWER = 400_000
+"""Octets of one answer of a shard, so that with one wide mail more it fits a message of 1 MB."""
 
 
 class Views:
@@ -47,7 +50,9 @@ class Views:
         """Mails after that id, oldest first. Raises Unavailable."""
         question = {"after": after, "limit": limit}
         each = [await self._ask(shard, "list", question) for shard in range(self._shards)]
-        return _merged([unit for one in each for unit in one["units"]])[:limit]
+        end = min((one["end"] for one in each if one["end"]), default="~")
+        units = [unit for one in each for unit in one["units"] if unit["id"] <= end]
+        return _merged(units)[:limit]
 
     async def _ask(self, shard: int, what: str, question: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -86,11 +91,24 @@ def counts(units: Iterable[Held]) -> dict[str, int]:
 
 
 def page(units: Iterable[Held], after: str, limit: int) -> dict[str, Any]:
-    """Units of the first `limit` mails after an id."""
-    later = [held for held in units if held.key.mail_id > after]
-    ids = heapq.nsmallest(limit, {held.key.mail_id for held in later})
-    wanted = set(ids)
-    return {"units": [_shown(held) for held in later if held.key.mail_id in wanted]}
+    """Units of the first mails after an id: at most `limit` mails and about ANSWER octets.
+
+    `end`: the last id this answer is complete up to, "" where there is nothing more.
+    """
+    by_mail: dict[str, list[Held]] = {}
+    for held in units:
+        if held.key.mail_id > after:
+            by_mail.setdefault(held.key.mail_id, []).append(held)
+    found: list[dict[str, Any]] = []
+    room = ANSWER
+    ids = heapq.nsmallest(limit, by_mail)
+    for n, mail_id in enumerate(ids):
+        shown = [_shown(held) for held in by_mail[mail_id]]
+        room -= len(json.dumps(shown))
+        if room < 0 and n:
+            return {"units": found, "end": ids[n - 1]}
+        found += shown
+    return {"units": found, "end": ids[-1] if len(by_mail) > len(ids) else ""}
 
 
 def _shown(held: Held) -> dict[str, Any]:

@@ -58,13 +58,7 @@ def build(  # noqa: PLR0913 - what a report consists of
         _part("message/delivery-status", _status(me, mail_id, failed, arrived, now).encode()),
         _original(original, original_sender),
     ]
-    head = _head(to, bounce_from, me, mail_id, boundary, now)
-    delimiter = f"\r\n--{boundary}\r\n".encode()
-    return head + delimiter + delimiter.join(parts) + f"\r\n--{boundary}--\r\n".encode()
-
-
-def _head(to: str, bounce_from: str, me: str, mail_id: str, boundary: str, now: float) -> bytes:
-    return (
+    header = (
         f"Date: {rfc5322_date(now)}\r\n"
         f"From: <{bounce_from}>\r\n"
         f"To: <{to}>\r\n"
@@ -74,7 +68,15 @@ def _head(to: str, bounce_from: str, me: str, mail_id: str, boundary: str, now: 
         "MIME-Version: 1.0\r\n"
         "Content-Type: multipart/report; report-type=delivery-status;\r\n"
         f'  boundary="{boundary}"\r\n'
+        f"{_encoding(parts[-1])}"
     ).encode()
+    delimiter = f"\r\n--{boundary}\r\n".encode()
+    return header + delimiter + delimiter.join(parts) + f"\r\n--{boundary}--\r\n".encode()
+
+
+def _encoding(content: bytes) -> str:
+    """What contains 8-bit octets says so, and so does what contains it (RFC 2045 6.4)."""
+    return "" if content.isascii() else "Content-Transfer-Encoding: 8bit\r\n"
 
 
 def _text(me: str, failed: tuple[Recipient, ...]) -> str:
@@ -121,10 +123,10 @@ def _part(content_type: str, content: bytes, more: str = "") -> bytes:
 
 def _original(original: bytes, sender: str) -> bytes:
     returned = f"Return-Path: <{sender}>\r\n".encode()
-    encoding = "" if original.isascii() else "Content-Transfer-Encoding: 8bit\r\n"
     if len(original) <= MAX_RETURNED:
-        return _part("message/rfc822", returned + original, encoding)
-    return _part("text/rfc822-headers", returned + header_of(original), encoding)
+        return _part("message/rfc822", returned + original, _encoding(original))
+    header = header_of(original)[:MAX_RETURNED]
+    return _part("text/rfc822-headers", returned + header, _encoding(header))
 
 
 def dead(recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:

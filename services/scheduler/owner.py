@@ -32,6 +32,9 @@ ROUND = 0.02
 """Seconds between two rounds of handing out. The first mail goes at once; what comes meanwhile goes
 out together, and everything behind it works in batches (docs/performance.md)."""
 
+SPLITTING = 0.1
+"""Seconds a unit waits for the other units of its mail to be made."""
+
 AGAIN = 0.5
 """Seconds until a job that could not be stored is tried again."""
 
@@ -157,6 +160,9 @@ class Owner:
         subject = unit.key.job(unit.record.channel)
         job = subjects.job(unit.seq, suspect=unit.key in self._suspect)
         try:
+            if not await self._settler.may_go_out(unit):
+                self.shard.put_back(unit.key, self._clock() + SPLITTING)
+                return
             await self._bus.append(subject, job, expect=0)
         except Conflict:
             return

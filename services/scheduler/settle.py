@@ -47,6 +47,18 @@ class Settler:
             case State.PENDING | State.PARKED:
                 return
 
+    async def may_go_out(self, unit: Held) -> bool:
+        """Whether the mail a unit belongs to is split to its end. Raises Unavailable.
+
+        Until then a unit that is gone could not be told from one that was never made, and the
+        next owner would make it, and send it, again.
+        """
+        record = unit.record
+        if record.group is None or record.attempts:
+            return True
+        whole = await self._store.read(Key(record.group, unit.key.mail_id, subjects.SPLIT_UNIT))
+        return whole is None or whole.record.state is not State.SPLIT
+
     async def _split(self, held: Held) -> None:
         units = lifecycle.split(held.record, held.key.shard, routes_in(held.payload))
         keys = [self._unit_key(held, n, u.channel, u.destination) for n, u in enumerate(units)]

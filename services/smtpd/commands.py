@@ -52,7 +52,7 @@ def _path(argument: str, keyword: str, *, null_allowed: bool) -> Path:
         raise BadInput(f"write {keyword}<address>")
     text = argument[len(keyword) :].lstrip()
     mailbox, rest = _bracketed(text) if text.startswith("<") else _bare(text)
-    if not mailbox and null_allowed and text.startswith("<"):
+    if null_allowed and text.startswith("<>"):
         return Path("", _parameters(rest))
     if mailbox.lower() == "postmaster":  # RFC 5321 4.1.1.3: the one name without a domain
         raise BadInput("write postmaster@domain")

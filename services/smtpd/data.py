@@ -29,6 +29,8 @@ class DataReader:
         rest = None
         if end >= 0:
             rest = bytes(self._kept[end + len(END) :])
+            if end + len(STUFFED) <= self._seen:
+                self._stuffed -= 1  # an earlier block ended in this dot: it stuffs nothing
             del self._kept[end + 2 :]
         self._check_size(slack=0 if end >= 0 else len(END))
         return rest

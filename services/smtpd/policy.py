@@ -95,9 +95,12 @@ def no_mailbox(facts: RcptFacts) -> Refusal | None:
 
 
 def blocked_by_rule(facts: RcptFacts) -> Refusal | None:
-    """RBLSMTPD="text" in tcprules: 451 with that text, 553 where it begins with a dash (RBL-1)."""
+    """RBLSMTPD="text" in tcprules: 451 with that text, 553 where it begins with a dash (RBL-1).
+
+    Who has logged in is not asked, as open-smtp has it.
+    """
     text = facts.client.rule.variables.get("RBLSMTPD", "")
-    if not text:
+    if not text or facts.client.user or facts.relay_user:
         return None
     code, text = (553, text[1:]) if text.startswith("-") else (451, text)
     return Refusal("rblsmtpd", f"{code} {text}")

@@ -1,19 +1,12 @@
-"""One SMTP session on aiosmtpd: its loop, STARTTLS and timers; our verbs, replies and DATA.
-
-Three things of aiosmtpd are replaced because they cost half of a session (docs/performance.md):
-its construction, which inspects every method for each connection, reading DATA line by line, and
-address parsing. What may be done is policy's to say.
-"""
+"""An SMTP session: its verbs, their replies, DATA and AUTH. What may be done is policy's to say."""
 
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from aiosmtpd.smtp import SMTP
 
 from services.smtpd import authenticate, commands, policy
+from services.smtpd.connection import READ_LIMIT, Connection, shared_parts
 from services.smtpd.data import DataReader
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
@@ -22,21 +15,15 @@ from tubepost import control_values, maillog
 from tubepost.address import Address, parse_address, printable
 from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.record import Envelope
-from tubepost.relay_list import normal
 from tubepost.trace_headers import MAX_HOPS, hops
 
-READ_LIMIT = 64 * 1024
 MAX_AUTH_FAILURES = 3
-
-SHUTTING_DOWN = b"421 shutting down, try again (#4.3.2)\r\n"
-TIMED_OUT = b"451 timeout (#4.4.2)\r\n"
 
 
 def sessions(listener: Listener) -> Callable[[], "Session"]:
-    """Makes sessions. aiosmtpd sets a first one up; the others copy what it worked out."""
+    """Makes sessions for a listener."""
     loop = asyncio.get_running_loop()
-    template = SMTP(object(), hostname="-", ident="ESMTP", tls_context=listener.tls, loop=loop)
-    shared = dict(template.__dict__)
+    shared = shared_parts(listener)
     return lambda: Session(listener, shared, loop)
 
 
@@ -49,82 +36,15 @@ class Transaction:
     relay_user: str = ""
 
 
-class Session(SMTP):
-    """See the module."""
+class Session(Connection):
+    """What a client may say, verb by verb."""
 
-    def __init__(  # SMTP.__init__ is what this replaces
-        self, listener: Listener, shared: dict[str, Any], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.__dict__.update(shared)
-        asyncio.StreamReaderProtocol.__init__(
-            self,
-            asyncio.StreamReader(limit=READ_LIMIT, loop=loop),
-            client_connected_cb=self._cb_client_connected,
-            loop=loop,
-        )
-        self._smtp_methods = {verb: method.__get__(self) for verb, method in VERBS.items()}
-        self._timeout_duration = listener.control.get(control_values.TIMEOUTSMTPD)
-        self.hostname = listener.control.greeting
-        self._listener = listener
-        self._client = Client("")
-        self._helo = ""
-        self._transaction: Transaction | None = None
-        self._auth_failures = 0
-        self._in_data = False
-
-    # --- life of the session
-
-    async def _handle_client(self) -> None:
-        listener = self._listener
-        peer = self._writer.get_extra_info("peername")
-        if not peer:
-            return  # gone before we could look
-        ip = normal(peer[0])
-        self._client = Client(ip, listener.control.get(control_values.TCPRULES).of(ip))
-        listener.joined(self)
-        refusal = policy.on_connect(self._client.rule)
-        if refusal:
-            await self._refuse(refusal)
-            self._writer.close()
-            return
-        await super()._handle_client()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._listener.left(self)
-        super().connection_lost(error)
-
-    def say_goodbye(self) -> None:
-        """Ends the session, now or, while a mail is being taken, after its reply."""
-        if not self._in_data:
-            self._writer.write(SHUTTING_DOWN)
-            self._writer.close()
-
-    def _stop_timeout(self) -> None:
-        if self._timeout_handle is not None:
-            self._timeout_handle.cancel()
-
-    def _timeout_cb(self) -> None:
-        self._writer.write(TIMED_OUT)
-        self._writer.close()
+    _transaction: Transaction | None = None
+    _auth_failures = 0
 
     def _set_rset_state(self) -> None:
         """Called by aiosmtpd where the protocol resets a session (RFC 3207 4.2, RFC 5321 4.1.4)."""
         self._transaction = None
-
-    async def handle_exception(self, error: Exception) -> str:
-        """A bug of ours is temporary for the client and says nothing of its inside."""
-        maillog.bug(f"smtp session of {self._client.ip}")
-        return "451 internal error (#4.3.0)"
-
-    async def _refuse(self, refusal: Refusal, **facts: str) -> None:
-        maillog.refused(
-            refusal.verdict,
-            refusal.reply,
-            {"client": self._client.ip, "helo": self._helo, **facts},
-        )
-        await self.push(refusal.reply)
-
-    # --- verbs
 
     async def smtp_HELO(self, hostname: str | None) -> None:
         self._greet(hostname, extended=False)
@@ -239,7 +159,7 @@ class Session(SMTP):
             data = await self._read_data()
             if data.has_bare_line_ends:
                 await self._refuse(_BARE_LINE_END, sender=transaction.sender)
-                self._writer.close()
+                self._hang_up()
                 return
             self._stop_timeout()  # the client waits for us now, not we for it
             reply = await self._take(transaction, data)
@@ -255,16 +175,13 @@ class Session(SMTP):
         data = DataReader(self._size_limit)
         while True:
             block = await self._reader.read(READ_LIMIT)
+            if not block:
+                raise asyncio.CancelledError  # no end of the mail, so no mail
             self._reset_timeout()
             rest = data.feed(block)
             if rest is not None:
                 self._unread(rest)
                 return data
-
-    def _unread(self, rest: bytes) -> None:
-        """Pipelined commands behind the mail go back in front of what has come since."""
-        buffer: bytearray = self._reader._buffer  # type: ignore[attr-defined]
-        buffer[:0] = rest
 
     async def _take(self, transaction: Transaction, data: DataReader) -> str:
         body = data.body()
@@ -313,7 +230,13 @@ class Session(SMTP):
 
     async def smtp_QUIT(self, arg: str | None) -> None:
         await self.push(f"221 {self.hostname.split()[0]}")
-        self._writer.close()
+        self._hang_up()
+
+    async def smtp_STARTTLS(self, arg: str | None) -> None:
+        if self._tls_protocol is not None:
+            await self.push("503 TLS has begun already (#5.5.1)")
+            return
+        await super().smtp_STARTTLS(arg or "")
 
     async def smtp_AUTH(self, arg: str | None) -> None:
         words = (arg or "").split()
@@ -355,15 +278,16 @@ class Session(SMTP):
         self._auth_failures += 1
         await self.push("535 authentication failed (#5.7.8)")
         if self._auth_failures >= MAX_AUTH_FAILURES:
-            self._writer.close()
+            self._hang_up()
 
     async def _challenge(self, octets: bytes) -> str:
         await self.push("334 " + b64encode(octets).decode())
-        line = await self._reader.readline()
-        return line.decode("ascii", "replace").strip()
+        line = await self._line()
+        self._reset_timeout()
+        return line.decode("latin-1").strip()
 
 
-VERBS: dict[str, Any] = {
+Session.verbs = {
     "AUTH": Session.smtp_AUTH,
     "DATA": Session.smtp_DATA,
     "EHLO": Session.smtp_EHLO,
@@ -375,7 +299,7 @@ VERBS: dict[str, Any] = {
     "QUIT": Session.smtp_QUIT,
     "RCPT": Session.smtp_RCPT,
     "RSET": Session.smtp_RSET,
-    "STARTTLS": SMTP.smtp_STARTTLS,
+    "STARTTLS": Session.smtp_STARTTLS,
     "VRFY": Session.smtp_VRFY,
 }
 

@@ -1,4 +1,4 @@
-"""Reads endless streams in tests: items come through a queue, and the iterator is ended properly."""
+"""Reads endless iterators in tests: items come through a queue, and the end is a proper one."""
 
 import asyncio
 import contextlib

@@ -7,22 +7,25 @@ import pytest
 
 from tests.contracts.lossy import Away, losing_acks
 from tests.contracts.mails import (
+    HERE,
     ID,
+    JOE,
     NOW,
     RECORD,
     SHARDS,
+    THERE,
     accepted,
     held,
     octets,
     outcome,
     stored_in,
 )
-from tubepost import mailstore, subjects
+from tubepost import lifecycle, mailstore, subjects
 from tubepost.errors import StoreFull, Unavailable
-from tubepost.mailstore import IllegalChange, MailStore
+from tubepost.mailstore import IllegalChange, MailStore, routes_in
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.ports import Bus
-from tubepost.record import CHUNK, INLINE_LIMIT, State
+from tubepost.record import CHUNK, INLINE_LIMIT, Envelope, State
 from tubepost.subjects import Key
 
 # --- settle
@@ -131,7 +134,32 @@ async def test_a_change_the_table_does_not_have_is_not_stored(any_bus: Bus) -> N
     assert await held(store, key) == mail
 
 
+async def split_mail(bus: Bus) -> tuple[MailStore, Key]:
+    store = MailStore(bus, SHARDS)
+    envelope = Envelope("a@b.c", (JOE, "x@example.net"))
+    return store, await store.accept(envelope, [HERE, THERE], b"body", mail_id=ID, now=NOW)
+
+
+async def test_a_split_that_is_parked_keeps_its_recipients(any_bus: Bus) -> None:
+    store, key = await split_mail(any_bus)
+    mail = await held(store, key)
+    await store.settle(mail, lambda r: lifecycle.parked(r, "why"))
+    parked = await held(store, key)
+    assert parked.record.state is State.PARKED
+    assert routes_in(parked.payload) == [(JOE, HERE), ("x@example.net", THERE)]
+
+
 # --- acknowledgements that do not come
+
+
+async def test_a_group_whose_ack_was_lost_is_a_group(
+    any_bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailstore, "PAUSE", 0.0)
+    store, key = await split_mail(any_bus)
+    mail = await held(store, key)
+    await MailStore(losing_acks(any_bus), SHARDS).regroup(mail, [Key(0, ID, "0")])
+    assert (await held(store, key)).record.state is State.GROUP
 
 
 async def test_accept_is_repeated_where_an_ack_was_lost(

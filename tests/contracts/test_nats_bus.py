@@ -41,7 +41,7 @@ async def killed(server: NatsServer, bus: NatsBus) -> None:
 async def until(condition: Callable[[], bool]) -> None:
     """Looks again and again: nats-py tells only its owner when the connection changes."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.005)
 
 

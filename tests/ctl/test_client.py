@@ -138,11 +138,6 @@ def test_an_answer_without_a_body_is_none(server: Server, tmp_path: Path) -> Non
     assert Api(data(tmp_path / "here", server.address)).get("domains") is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="client.py _call: a success that is not JSON (another program on the port) is a"
-    " JSONDecodeError, which main() does not know: a traceback",
-)
 def test_an_answer_that_is_not_json_is_said(server: Server, tmp_path: Path) -> None:
     server.answer = 200, b"<html>hello</html>"
     with pytest.raises(Refused):

@@ -52,7 +52,7 @@ class LongLines(poplib.POP3):
     """poplib gives up at lines of 2048 octets."""
 
     def _getline(self) -> tuple[bytes, int]:
-        line = self.file.readline()  # type: ignore[attr-defined]
+        line = self.file.readline()
         assert line.endswith(b"\r\n"), line
         return line[:-2], len(line)
 

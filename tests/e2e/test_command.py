@@ -12,6 +12,7 @@ from tests.e2e.platform import PASSWORD, TUBEPOST, NewPlatform, Platform
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 SECRET = PASSWORD.encode() + b"\n"
+SEND = ("send", "-", "--from", "")
 
 
 def refused(platform: Platform, *args: str, stdin: bytes = b"", code: int = 1) -> str:
@@ -56,18 +57,15 @@ def test_domains_and_accounts_come_and_go(shared: Platform) -> None:
         (("domain", "remove", "nowhere.example"), "there is no domain nowhere.example; add it"),
         (("account", "remove", "nobody@example.org"), "there is no account nobody@example.org"),
         (("account", "remove", "no-at-sign"), "'no-at-sign' has no @; write user@domain"),
-        (("account", "remove", "a/b@example.org/../c"), "'example.org/../c' is not a domain name"),
+        (("account", "remove", "a/b@example.org"), "there is no account a/b@example.org"),
         (("control", "get", "nothing"), "there is no control setting 'nothing'; known: badmail"),
         (("control", "set", "databytes", "many"), "databytes: 'many' is not a number from 0 to"),
         (("control", "set", "smtproutes", "x"), "smtproutes: smtproutes: 'x': write domain:relay"),
-        (
-            ("send", "-", "--from", "x", "--to", "joe@example.org"),
-            "'x' has no @; write user@domain",
-        ),
-        (("send", "-", "--from", "", "--to", "x"), "'x' has no @; write user@domain"),
-        (("send", "-", "--from", "", "--to", "joe@example.org"), "the mail is empty"),
+        ((*SEND[:3], "x", "--to", "joe@example.org"), "'x' has no @; write user@domain"),
+        ((*SEND, "--to", "x"), "'x' has no @; write user@domain"),
+        ((*SEND, "--to", "joe@example.org"), "the mail is empty"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "refused",
 )
 def test_what_the_platform_refuses_is_said_in_one_line(
     shared: Platform, args: tuple[str, ...], why: str
@@ -145,8 +143,13 @@ def test_wrong_use_is_one_line_and_2(tmp_path: Path, args: tuple[str, ...]) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["smtp", "submission", "pop3", "pop3s", "admin"])
-@pytest.mark.parametrize("mode", [(), ("--processes",)], ids=["one", "five"])
+@pytest.mark.parametrize(
+    ("option", "mode"),
+    [
+        *((option, ()) for option in ("smtp", "submission", "pop3", "pop3s", "admin")),
+        ("smtp", ("--processes",)),
+    ],
+)
 def test_a_listen_address_that_is_none_is_one_line_and_2(
     tmp_path: Path, option: str, mode: tuple[str, ...]
 ) -> None:
@@ -157,17 +160,19 @@ def test_a_listen_address_that_is_none_is_one_line_and_2(
     assert b"'nonsense' is not HOST:PORT" in done.stderr
 
 
-def test_a_port_in_use_is_one_line_and_1(shared: Platform, new_platform: NewPlatform) -> None:
+@pytest.mark.parametrize("mode", [(), ("--processes",)], ids=["one", "five"])
+def test_a_port_in_use_is_said_and_1(
+    shared: Platform, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
     host, port = shared.addresses["smtp"]
-    command = [TUBEPOST, "up", "--data", str(new_platform().data)]
+    command = [TUBEPOST, "up", "--data", str(tmp_path / "data"), *mode]
     free = [f"--{name}=127.0.0.1:0" for name in ("submission", "pop3", "pop3s", "admin")]
     done = subprocess.run(
         [*command, *free, f"--smtp={host}:{port}"], capture_output=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout) == (1, b"")
-    last = done.stderr.decode().splitlines()[-1]
-    assert last.startswith("tubepost: ")
-    assert str(port) in last
+    assert f"('{host}', {port}): address already in use" in done.stderr.decode()
+    assert done.stderr.decode().splitlines()[-1].startswith("tubepost: ")
     assert b"Traceback" not in done.stderr
 
 

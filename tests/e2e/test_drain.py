@@ -10,15 +10,17 @@ import pytest
 from tests.e2e.platform import TUBEPOST, NewPlatform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
-MODES = pytest.mark.parametrize("options", [(), ("--processes",)], ids=["one", "five"])
 
 
 def mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
-@MODES
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [((), signal.SIGINT), (("--processes",), signal.SIGTERM), (("--processes",), signal.SIGINT)],
+    ids=["one INT", "five TERM", "five INT"],
+)
 def test_a_signal_ends_it_with_0(
     new_platform: NewPlatform, options: tuple[str, ...], number: signal.Signals
 ) -> None:

@@ -158,11 +158,6 @@ async def test_without_the_bus_nothing_changes(in_memory: Office, memory_bus: Me
     assert in_memory.directory.domain_names() == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="accounts.py returns Address.key, which is not quoted: it is no address, and not the one"
-    " that Directory.accounts lists",
-)
 async def test_what_comes_back_is_the_address_to_go_on_with(in_memory: Office) -> None:
     await in_memory.accounts.add_domain("example.net")
     added = await in_memory.accounts.add_account('"a b"@example.net', PASSWORD)

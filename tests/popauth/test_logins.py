@@ -14,7 +14,7 @@ from tests.fakes import MemoryBus
 from tests.popauth.directory import Office, office
 from tubepost import subjects
 from tubepost.address import parse_address
-from tubepost.errors import StoreFull, Unavailable
+from tubepost.errors import Unavailable
 from tubepost.nats_bus import NatsBus
 from tubepost.ports import Bus
 from tubepost.relay_list import RelayList, key_for
@@ -214,11 +214,6 @@ async def test_a_relay_that_cannot_be_opened_keeps_nobody_from_his_mail(
     assert await RelayList(memory_bus, lambda: NOW).lookup(CLIENT) is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=StoreFull,
-    reason="logins.py:_open_relay expects Unavailable only: on a full store no one reads mail",
-)
 async def test_a_full_store_keeps_nobody_from_his_mail(
     in_memory: Office, memory_bus: MemoryBus
 ) -> None:

@@ -56,9 +56,6 @@ def test_a_page_shows_a_mail_with_what_is_known_of_each_recipient() -> None:
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="api.py PAGE: 200 mails are not below max_payload where they are wide"
-)
 def test_the_answer_of_a_shard_fits_one_message() -> None:
     reply = "x" * MAX_REPLY
     many = [Recipient(f"user{n}@far.example", reply=reply) for n in range(UNIT_RECIPIENTS)]

@@ -39,6 +39,7 @@ class Smtpd:
     intake: Intake
     listeners: dict[str, Listener] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
 
     async def set(self, **settings: str | Iterable[str]) -> None:
         """Control settings: one line, or several."""
@@ -55,13 +56,17 @@ class Smtpd:
         await self.directory.mirror.seen(revision)
 
     async def answer_logins(self, **passwords: str) -> None:
-        """As popauth does: user USER, account USER@example.net."""
+        """As popauth does, once for all calls: user USER, account USER@example.net."""
+        if self.passwords:
+            self.passwords |= passwords
+            return
+        self.passwords |= passwords
 
         async def answer(_subject: str, data: bytes) -> bytes:
             asked = json.loads(data)
             if asked["user"] == "later":
                 return json.dumps({"result": "unavailable"}).encode()
-            if passwords.get(asked["user"]) != asked["password"]:
+            if self.passwords.get(asked["user"]) != asked["password"]:
                 return json.dumps({"result": "refused"}).encode()
             account = f"{asked['user']}@example.net"
             return json.dumps({"result": "accepted", "account": account}).encode()

@@ -79,11 +79,6 @@ async def test_malformed_plain(line: str) -> None:
         await credentials("PLAIN", line, answer)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="authenticate.py:_decoded: b64decode raises a plain ValueError for text that is not"
-    " ASCII, and session._challenge makes U+FFFD of such octets: 451 and a bug in the log, not 501",
-)
 async def test_octets_that_are_not_ascii_are_malformed() -> None:
     _, answer = client("\ufffd")
     with pytest.raises(BadInput, match="malformed"):

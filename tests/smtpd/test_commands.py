@@ -95,11 +95,6 @@ def test_parameter_that_was_not_offered(argument: str) -> None:
         parse_mail(argument)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="commands.py:_path takes a route without a mailbox for the null reverse-path, which"
-    " RFC 5321 4.1.1.2 writes <> and nothing else",
-)
 @pytest.mark.parametrize("argument", ["FROM:<@b.example>", "FROM:<@b.example:>"])
 def test_a_route_to_nowhere_is_not_the_null_sender(argument: str) -> None:
     with pytest.raises(BadInput):

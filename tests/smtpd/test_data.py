@@ -118,20 +118,12 @@ def test_a_huge_mail_takes_no_room() -> None:
     assert data.feed(b"\r\n.\r\nQUIT\r\n") == b"QUIT\r\n"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="data.py:_check_size counts octets of the end: a mail of exactly `limit` octets is too"
-    " big where a block ends inside CRLF.CRLF",
-)
 def test_a_mail_at_the_limit_fits_however_it_is_split() -> None:
     sent = b"x" * 18 + b"\r\n.\r\n"
     too_big = [read([sent[:n], sent[n:]], limit=20)[0].too_big for n in range(len(sent))]
     assert not any(too_big)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="data.py:_check_size counts the stuffed dots, RFC 1870 section 5 does not"
-)
 def test_stuffed_dots_do_not_count() -> None:
     body = b".\r\n" * 6
     data, _ = read([stuffed(body)], limit=len(body))

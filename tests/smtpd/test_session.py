@@ -183,11 +183,6 @@ async def test_settings_act_on_the_next_command(smtpd: Smtpd) -> None:
         assert await client.ask("RCPT TO:<new@example.net>") == "250 ok"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="session: aiosmtpd cancels a session at the client's EOF, though what it sent before is"
-    " complete and it still reads: the mail is stored and the reply never said",
-)
 async def test_a_client_that_has_said_all_still_hears_its_replies(smtpd: Smtpd) -> None:
     """`printf ... | nc host 25`: the writing half is closed, the reading half is not."""
     async with connected(smtpd.ports["smtp"]) as client:

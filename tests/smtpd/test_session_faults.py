@@ -51,11 +51,6 @@ async def test_while_the_bus_is_away_nothing_is_refused_for_good(
     assert any(body.endswith(b"\r\nagain\r\n") for _, body in await smtpd.mails())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="nats_bus.connect: nats-py keeps what is published while it is disconnected and sends it"
-    " later, so that a mail the client was told 451 for appears: it will come twice",
-)
 async def test_a_mail_that_was_not_taken_is_not_sent_to_the_bus_later(
     smtpd: Smtpd, nats_server: NatsServer
 ) -> None:

@@ -69,9 +69,6 @@ async def test_a_client_that_begins_no_tls_is_let_go(smtpd: Smtpd) -> None:
     assert not listener.sessions
 
 
-@pytest.mark.xfail(
-    strict=True, reason="session.VERBS: aiosmtpd's STARTTLS begins a second TLS inside the first"
-)
 async def test_tls_begins_once(smtpd: Smtpd, client_tls: ssl.SSLContext) -> None:
     async with connected(smtpd.ports["smtp"]) as client:
         await begin_tls(client, client_tls)
@@ -112,15 +109,6 @@ async def sends_on(smtpd: Smtpd, tls: ssl.SSLContext, octets: bytes, until: byte
     assert body == b"honest\r\n"
 
 
-HEARD_ON = pytest.mark.xfail(
-    strict=True,
-    reason="session: under TLS `_writer.close()` waits for the client's close_notify, and"
-    " aiosmtpd's loop meanwhile obeys every command that has come: guesses behind the third wrong"
-    " password, mails behind a 451 for bare LF or behind QUIT",
-)
-
-
-@HEARD_ON
 async def test_guesses_behind_the_last_failure_are_not_heard(
     smtpd: Smtpd, client_tls: ssl.SSLContext
 ) -> None:
@@ -128,7 +116,6 @@ async def test_guesses_behind_the_last_failure_are_not_heard(
     await sends_on(smtpd, client_tls, WRONG * 3 + RIGHT + A_MAIL, b"535 authentication failed")
 
 
-@HEARD_ON
 async def test_nothing_is_heard_behind_a_bare_line_end(
     smtpd: Smtpd, client_tls: ssl.SSLContext
 ) -> None:
@@ -136,16 +123,10 @@ async def test_nothing_is_heard_behind_a_bare_line_end(
     await sends_on(smtpd, client_tls, RIGHT + refused + A_MAIL, b"\r\n451 See ")
 
 
-@HEARD_ON
 async def test_nothing_is_heard_behind_quit(smtpd: Smtpd, client_tls: ssl.SSLContext) -> None:
     await sends_on(smtpd, client_tls, RIGHT + b"QUIT\r\n" + A_MAIL, b"\r\n221 ")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="session._challenge and authenticate._decoded let a ValueError out (too long a line, not"
-    " ASCII): 451 and a bug in the log where RFC 4954 wants 500 or 501",
-)
 @pytest.mark.parametrize("octets", [b"\xff\xfe", b"A" * 70_000])
 async def test_a_senseless_response_is_malformed(
     smtpd: Smtpd, client_tls: ssl.SSLContext, octets: bytes
@@ -160,9 +141,6 @@ async def test_a_senseless_response_is_malformed(
     assert metrics.BUGS._value.get() == bugs
 
 
-@pytest.mark.xfail(
-    strict=True, reason="session: aiosmtpd's command_size_limit, 512, holds for AUTH, too"
-)
 async def test_every_password_we_give_out_can_be_sent_at_once(
     smtpd: Smtpd, client_tls: ssl.SSLContext
 ) -> None:

@@ -28,13 +28,12 @@ def test_what_is_printed_is_parsed_to_the_same(local: str, domain: str) -> None:
 
 
 @given(st.text(max_size=80))
-def test_whatever_is_no_address_raises_address_error(text: str) -> None:
+def test_any_text_is_an_address_or_raises_address_error(text: str) -> None:
     try:
         address = parse_address(text)
-    except AddressError as error:
-        assert str(error).isascii()
-    else:
-        assert parse_address(str(address)) == address
+    except AddressError:
+        return
+    assert parse_address(str(address)) == address
 
 
 @pytest.mark.parametrize(
@@ -98,9 +97,6 @@ def test_what_is_no_domain(text: str) -> None:
         parse_domain(text)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="address.py parse_domain: lower() and \\d let two kinds of non-ASCII pass"
-)
 @pytest.mark.parametrize("text", ["\u212aelvin.org", "[\u0661.1.1.1]"])
 def test_a_domain_is_ascii(text: str) -> None:
     with pytest.raises(AddressError):

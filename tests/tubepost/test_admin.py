@@ -123,9 +123,6 @@ async def test_without_a_token_configured_v1_is_closed(health: Health, given: st
     assert answer.status_code == 401
 
 
-@pytest.mark.xfail(
-    strict=True, reason="admin.py create_app: openapi.json is under /v1 and needs no token"
-)
 async def test_all_of_v1_needs_the_token(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/openapi.json")).status_code == 401
 

@@ -83,12 +83,6 @@ async def test_a_setting_of_a_newer_release_is_passed_over(memory_bus: MemoryBus
         assert control.get(values.MAXRCPT) == 5
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=BadInput,
-    reason="control.py _on_change: a stored value this release refuses ends run(), and with it "
-    "every service, at every start",
-)
 async def test_a_stored_value_this_release_refuses_leaves_the_default(
     memory_bus: MemoryBus,
 ) -> None:

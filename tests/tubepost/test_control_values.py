@@ -67,9 +67,6 @@ def test_a_mailbox(name: str) -> None:
         refused(name, bad)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="control_values.py _mailbox: the quotes that were needed are lost"
-)
 def test_a_mailbox_in_quotes_keeps_them() -> None:
     assert parsed("bouncefrom", '"mail system"') == '"mail system"'
 

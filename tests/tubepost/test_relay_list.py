@@ -138,11 +138,6 @@ async def test_a_login_the_followers_do_not_have_yet_counts(clock: FakeClock) ->
     assert await relay_list.lookup(CLIENT) is not None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="relay_list.py lookup: an old entry that is over counts as the last word, and the "
-    "leader, who has the new login, is not asked",
-)
 async def test_a_second_login_the_followers_do_not_have_yet_counts(clock: FakeClock) -> None:
     bus = LaggingBus(clock)
     relay_list = RelayList(bus, clock)

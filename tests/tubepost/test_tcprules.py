@@ -37,11 +37,6 @@ def test_an_address_part(address: str, inside: list[str], outside: list[str]) ->
     assert [ip for ip in outside if allowed(line, ip) and address] == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=BadInput,
-    reason="tcprules.py _range: a range in the first part loses its head (tcprules(1) takes it)",
-)
 def test_a_range_in_the_first_part() -> None:
     assert allowed("10-12.:allow", "11.0.0.1")
 
@@ -120,7 +115,8 @@ def test_a_client_relays_where_it_is_allowed_with_relayclient() -> None:
         "192.0.2.7", "192.0.2.7:", "192.0.2.7:permit", "192.0.2.7:ALLOW", "192.0.2.7:allowed",
         "192.0.2.7:allow RELAYCLIENT", "192.0.2.7:allow,", "192.0.2.7:allow,RELAYCLIENT",
         "192.0.2.7:allow,RELAYCLIENT=", '192.0.2.7:allow,RELAYCLIENT="', "x:allow",
-        "256.0.0.1:deny",        "192.0.2.300:deny", "192.0.2.1-300:deny", "192.0.2.9-1:deny", "192.0.2.1-:deny",
+        "256.0.0.1:deny", "192.0.2.300:deny",
+        "192.0.2.1-300:deny", "192.0.2.9-1:deny", "192.0.2.1-:deny",
         "192.0.2.-9:deny", "192.0.2.a-b:deny", "1.2.3.4.5.:deny", ".:deny", "10..:deny",
         "10.0.0.1/8:deny", "10.0.0.0/33:deny", "2001:db8::/129:deny", "10. :deny",
         "=example.org:allow", "=:allow", "joe@10.0.0.1:allow", "joe@:deny",
@@ -135,11 +131,6 @@ def test_a_bad_line_is_refused_by_name(line: str) -> None:
     assert line in str(error.value)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=BadInput,
-    reason="tcprules.py _address_and_rest: looks for :allow in the whole line before :deny",
-)
 def test_the_text_of_a_variable_may_say_allow() -> None:
     rule = parse(['192.0.2.7:deny,RBLSMTPD="not on list x:allow"']).of("192.0.2.7")
     assert rule.variables == {"RBLSMTPD": "not on list x:allow"}

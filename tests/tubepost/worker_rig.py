@@ -79,7 +79,7 @@ class Rig:
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(10):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110 - any state, no one event
                 await asyncio.sleep(0)
 
     async def handed_over(self, count: int) -> None:
