@@ -111,6 +111,9 @@ class Held:
     payload: bytes = b""
 
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def encode(record: Record) -> str:
     """The header's value."""
     wire: dict[str, object] = {
@@ -128,7 +131,7 @@ def encode(record: Record) -> str:
     wire |= {
         name: value for name, value in optional.items() if value or (value == 0 and name == "g")
     }
-    return json.dumps(wire, separators=(",", ":"))
+    return _compact(wire)
 
 
 def _encode_recipient(r: Recipient) -> object:

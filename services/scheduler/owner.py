@@ -28,7 +28,7 @@ LOST_AFTER = 90.0
 RECONNECT = 2.0
 """Seconds workers have to find a restarted server again; they try five times a second."""
 
-ROUND = 0.02
+ROUND = 0.05
 """Seconds between two rounds of handing out. The first mail goes at once; what comes meanwhile goes
 out together, and everything behind it works in batches (docs/performance.md)."""
 
