@@ -9,6 +9,8 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -20,24 +22,36 @@ from tubepost.subjects import Key
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
+Event = MutableMapping[str, Any]
+
+_encode = json.JSONEncoder(default=str).encode  # made once: json.dumps makes one for each line
+
+
+def _json_line(_logger: object, _method: str, event: Event) -> str:
+    return _encode(event)
+
+
 def configure(level: str, service: str = "") -> None:
     """Sets logging up for this process. `level` as in the standard library: info, warning ..."""
     terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    constants = {"service": service} if service else {}
+
+    def stamp(_logger: object, method: str, event: MutableMapping[str, Any]) -> Event:
+        event["level"] = method
+        event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+        event.update(constants)
+        return event
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             structlog.processors.format_exc_info,
-            renderer,
+            structlog.dev.ConsoleRenderer() if terminal else _json_line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    if service:
-        structlog.contextvars.bind_contextvars(service=service)
     # Libraries: only what an operator has to act on.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd, a line for each command
@@ -56,13 +70,6 @@ def service_stopped(name: str) -> None:
 def settings_in_force(name: str, values: Mapping[str, object]) -> None:
     """The effective settings, secrets left out."""
     _log.info("service.settings", name=name, values=dict(values))
-
-
-_encode = json.JSONEncoder(default=str).encode  # made once: json.dumps makes one for each line
-
-
-def _json_line(_logger: object, _method: str, event: MutableMapping[str, object]) -> str:
-    return _encode(event)
 
 
 def bad_setting(name: str, why: str) -> None:

@@ -39,7 +39,11 @@ class Parcel:
 
     @property
     def target(self) -> Path:
-        return self.maildir / "new" / self.name
+        return Path(self.path("new"))
+
+    def path(self, folder: str, ending: str = "") -> str:
+        """As text: joining Paths cost more than writing the file (docs/performance.md)."""
+        return f"{self.maildir}/{folder}/{self.name}{ending}"
 
 
 def file_name(created: float, mail_id: str, unit: str, content: bytes) -> str:
@@ -55,7 +59,7 @@ class _Passage:
         self.parcel = parcel
         self.error: OSError | None = None
         self.device = 0
-        self._tmp: Path | None = None
+        self._tmp = ""
 
     def step(self, action: Callable[[], object]) -> None:
         """One mail's trouble is not another's: it is kept, not raised."""
@@ -68,7 +72,7 @@ class _Passage:
     def write(self, *, sync: bool) -> None:
         """The file in tmp, on disk if `sync`."""
         parcel = self.parcel
-        tmp = parcel.maildir / "tmp" / f"{parcel.name}.{_INSTANCE}.{next(_numbers)}"
+        tmp = parcel.path("tmp", f".{_INSTANCE}.{next(_numbers)}")
         fd = _created(tmp, parcel.maildir)
         self._tmp = tmp
         try:
@@ -84,14 +88,14 @@ class _Passage:
     def place(self) -> None:
         """From tmp to new."""
         if self._tmp:
-            self._tmp.rename(self.parcel.target)
-            self._tmp = None
+            os.rename(self._tmp, self.parcel.path("new"))
+            self._tmp = ""
 
     def clean(self) -> None:
         """Leaves nothing of a failure in tmp."""
         if self._tmp:
             with contextlib.suppress(OSError):  # the first error is the one that tells
-                self._tmp.unlink()
+                os.unlink(self._tmp)
 
 
 def deliver(parcels: Sequence[Parcel]) -> list[OSError | None]:
@@ -109,8 +113,8 @@ def deliver(parcels: Sequence[Parcel]) -> list[OSError | None]:
             _for_all(there, partial(_sync_file_system, there[0].parcel.maildir))
     for passage in passages:
         passage.step(passage.place)
-    for there in _grouped(passages, lambda passage: passage.parcel.target.parent):
-        _for_all(there, partial(_sync, there[0].parcel.target.parent))
+    for there in _grouped(passages, lambda passage: passage.parcel.maildir):
+        _for_all(there, partial(_sync, there[0].parcel.maildir / "new"))
     for passage in passages:
         passage.clean()
     return [passage.error for passage in passages]
@@ -135,7 +139,7 @@ def _for_all(passages: Sequence[_Passage], action: Callable[[], None]) -> None:
         passage.error = shared.error
 
 
-def _created(tmp: Path, maildir: Path) -> int:
+def _created(tmp: str, maildir: Path) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         return os.open(tmp, flags, 0o600)
