@@ -133,10 +133,11 @@ def _grouped(
 
 def _for_all(passages: Sequence[_Passage], action: Callable[[], None]) -> None:
     """One action on behalf of several: its failure is the failure of each."""
-    shared = _Passage(passages[0].parcel)
-    shared.step(action)
-    for passage in passages:
-        passage.error = shared.error
+    try:
+        action()
+    except OSError as error:
+        for passage in passages:
+            passage.error = error
 
 
 def _created(tmp: str, maildir: Path) -> int:
