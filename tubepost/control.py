@@ -8,6 +8,7 @@ from tubepost.control_values import Setting
 from tubepost.errors import BadInput
 from tubepost.keyed import Bucket, Mirror, Value
 from tubepost.ports import Bus
+from tubepost.retry import Rules
 
 T = TypeVar("T")
 
@@ -49,6 +50,14 @@ class Control:
     @property
     def double_bounce_recipient(self) -> str:
         return _at(self.get(values.DOUBLEBOUNCETO), self.get(values.DOUBLEBOUNCEHOST) or self.me)
+
+    @property
+    def retry_rules(self) -> Rules:
+        return Rules(
+            self.get(values.QUEUELIFETIME),
+            self.get(values.RETRYSCHEDULE),
+            self.get(values.RETRYJITTER) / 100,
+        )
 
     def lines(self, name: str) -> tuple[str, ...] | None:
         """A setting as it was written; None where its default is in force."""

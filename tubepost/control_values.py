@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 from typing import Any, Generic, TypeVar
 
-from tubepost import smtproutes, tcprules
+from tubepost import retry, smtproutes, tcprules
 from tubepost.address import parse_address, parse_domain
 from tubepost.errors import BadInput, NotFound
 from tubepost.tcprules import as_ipv6
@@ -154,6 +154,21 @@ QUEUELIFETIME = Setting(
     "Seconds a mail stays in the queue before its last try.",
     "remote, local",
 )
+RETRYSCHEDULE = Setting[retry.Schedule](
+    "retryschedule",
+    lambda lines: retry.parse(_one(lines)),
+    retry.Quadratic(),
+    "When a deferred mail is tried again: `qmail`, or `exponential FIRST FACTOR MOST` in seconds.",
+    "remote, local",
+)
+RETRYJITTER = Setting(
+    "retryjitter",
+    _number(0, 4),
+    4,
+    "How late a try may come, in percent of the wait before it, so that mails deferred together "
+    "do not return together; 0 = exactly the schedule.",
+    "remote, local",
+)
 CONCURRENCYLOCAL = Setting(
     "concurrencylocal", _number(0, 10_000), 100, "Local deliveries at once; 0 holds.", "scheduler"
 )
@@ -178,8 +193,8 @@ SETTINGS: Mapping[str, Setting[Any]] = {
     for s in (
         ME, SMTPGREETING, RCPTHOSTS, BADMAILFROM, DATABYTES, MAXRCPT, TIMEOUTSMTPD, TCPRULES,
         RELAYNETWORKS, SMTPROUTES, HELOHOST, TIMEOUTCONNECT, TIMEOUTREMOTE, QUEUELIFETIME,
-        CONCURRENCYLOCAL, CONCURRENCYREMOTE, BOUNCEFROM, BOUNCEHOST, DOUBLEBOUNCETO,
-        DOUBLEBOUNCEHOST,
+        RETRYSCHEDULE, RETRYJITTER, CONCURRENCYLOCAL, CONCURRENCYREMOTE, BOUNCEFROM, BOUNCEHOST,
+        DOUBLEBOUNCETO, DOUBLEBOUNCEHOST,
     )
 }  # fmt: skip
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from tubepost import lifecycle, maillog, subjects
+from tubepost import lifecycle, maillog, retry, subjects
 from tubepost.errors import Unavailable
 from tubepost.mailstore import MailStore, MissingBody
 from tubepost.outcome import Deferred, Outcome
 from tubepost.ports import Bus, Clock, Job
 from tubepost.record import Held, Record, State, UnreadableRecord
+from tubepost.retry import Rules
 from tubepost.subjects import Key
 from tubepost.tasks import background
 
@@ -60,10 +61,10 @@ class Worker:
         *,
         slots: int,
         clock: Clock,
-        lifetime: Callable[[], float],
+        rules: Callable[[], Rules],
     ) -> None:
         self._bus, self._store, self._channel, self._courier = bus, store, channel, courier
-        self._slots, self._clock, self._lifetime = slots, clock, lifetime
+        self._slots, self._clock, self._rules = slots, clock, rules
         self._held: dict[Key, tuple[Job, asyncio.Task[None]]] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -131,8 +132,9 @@ class Worker:
         now = self._clock()
 
         def change(record: Record) -> Record:
+            chance = retry.chance(f"{held.key} {record.attempts}")
             return lifecycle.after_attempt(
-                record, outcomes, began=began, now=now, lifetime=self._lifetime()
+                record, outcomes, began=began, now=now, rules=self._rules(), chance=chance
             )
 
         settled = await self._store.settle(held, change)

@@ -9,28 +9,40 @@ from dataclasses import replace
 
 from tubepost import retry
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome, one_line
-from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Recipient, Record, State
+from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Note, Recipient, Record, State
+from tubepost.retry import Rules
 from tubepost.routing import Route
 
 TRANSITIONS: Mapping[State | None, frozenset[State | None]] = {
     None: frozenset({State.PENDING, State.SPLIT}),
-    State.PENDING: frozenset({State.PENDING, State.BOUNCE, State.DONE, State.PARKED, None}),
+    State.PENDING: frozenset(
+        {State.PENDING, State.BOUNCE, State.DONE, State.PARKED, State.HELD, None}
+    ),
     State.BOUNCE: frozenset({State.PENDING, State.DONE, State.PARKED, None}),
     State.DONE: frozenset({None}),
     State.SPLIT: frozenset({State.GROUP, State.PARKED}),
     State.GROUP: frozenset({None}),
-    State.PARKED: frozenset({State.PENDING, None}),
+    State.PARKED: frozenset({State.PENDING, State.SPLIT, State.BOUNCE, State.DONE, None}),
+    State.HELD: frozenset({State.PENDING, State.BOUNCE, State.DONE, None}),
 }
 
 
 def after_attempt(
-    record: Record, outcomes: Mapping[str, Outcome], *, began: float, now: float, lifetime: float
+    record: Record,
+    outcomes: Mapping[str, Outcome],
+    *,
+    began: float,
+    now: float,
+    rules: Rules,
+    chance: float = 0.0,
 ) -> Record:
     """The record after a delivery attempt that began at `began` and ended at `now`.
 
     A waiting recipient without an outcome counts as deferred: nothing is known about it.
+    `chance`, 0 to 1: how late within the jitter the next try comes.
     """
-    last = retry.is_last(record.created, began, lifetime)
+    born, attempts = record.clock_start, record.attempts + 1
+    last = rules.is_last(born, began)
     recipients = tuple(
         _after_outcome(r, outcomes.get(r.address), last=last) if r.fate is Fate.WAITING else r
         for r in record.recipients
@@ -39,8 +51,9 @@ def after_attempt(
         replace(
             record,
             recipients=recipients,
-            attempts=record.attempts + 1,
-            next_attempt=retry.next_attempt(record.created, now, record.channel),
+            attempts=attempts,
+            next_attempt=rules.next_attempt(born, now, record.channel, attempts, chance),
+            unreachable=any(isinstance(o, Deferred) and o.no_connection for o in outcomes.values()),
         )
     )
 
@@ -80,6 +93,46 @@ def parked(record: Record, why: str) -> Record:
     return replace(record, state=State.PARKED, recipients=recipients)
 
 
+# --- what an operator does. Each returns the record as it is where it does not apply.
+
+
+def held(record: Record, note: Note) -> Record:
+    """No more tries until it is released."""
+    if record.state is not State.PENDING:
+        return record
+    return replace(record, state=State.HELD, note=note)
+
+
+def released(record: Record, note: Note) -> Record:
+    """A held or parked record goes on where it stood, at once."""
+    if record.state not in (State.HELD, State.PARKED):
+        return record
+    going_on = replace(record, next_attempt=note.at, note=note)
+    if record.channel == "":
+        return replace(going_on, state=State.SPLIT)
+    return _settled(going_on)
+
+
+def given_up(record: Record, note: Note, why: str) -> Record:
+    """Whoever still waits has failed: the sender gets a bounce now."""
+    if record.state not in (State.PENDING, State.HELD, State.PARKED) or not record.channel:
+        return record
+    recipients = tuple(
+        replace(r, fate=Fate.FAILED, reply=_kept(why if not r.reply else f"{r.reply}/{why}"))
+        if r.fate is Fate.WAITING
+        else r
+        for r in record.recipients
+    )
+    return _settled(replace(record, recipients=recipients, note=note))
+
+
+def rejuvenated(record: Record, note: Note) -> Record:
+    """As if it had come just now: its age begins again, and so do its schedule and lifetime."""
+    if record.state not in (State.PENDING, State.HELD):
+        return record
+    return replace(record, born=note.at, attempts=0, next_attempt=note.at, note=note)
+
+
 def _settled(record: Record) -> Record:
     """The record with the state that its recipients' fates imply."""
     fates = {r.fate for r in record.recipients}
@@ -92,24 +145,24 @@ def _settled(record: Record) -> Record:
     return replace(record, state=state)
 
 
-def split(record: Record, group: int, routes: Iterable[tuple[str, Route]]) -> list[Record]:
+def split(record: Record, group: int, routes: Iterable[tuple[Recipient, Route]]) -> list[Record]:
     """The units of a mail: one per destination and UNIT_RECIPIENTS, in order of appearance.
 
     The same input always gives the same units in the same order: a repeat overwrites nothing.
     `group` is the shard that holds the group record.
     """
-    by_route: dict[Route, list[str]] = {}
-    for address, route in routes:
-        by_route.setdefault(route, []).append(address)
+    by_route: dict[Route, list[Recipient]] = {}
+    for recipient, route in routes:
+        by_route.setdefault(route, []).append(recipient)
     units = []
-    for route, addresses in by_route.items():
-        for start in range(0, len(addresses), UNIT_RECIPIENTS):
+    for route, recipients in by_route.items():
+        for start in range(0, len(recipients), UNIT_RECIPIENTS):
             unit = replace(
                 record,
                 state=State.PENDING,
                 channel=route.channel,
                 destination=route.destination,
-                recipients=tuple(Recipient(a) for a in addresses[start : start + UNIT_RECIPIENTS]),
+                recipients=tuple(recipients[start : start + UNIT_RECIPIENTS]),
                 group=group,
                 count=0,
             )

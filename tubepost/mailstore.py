@@ -14,7 +14,7 @@ from typing import TypeVar
 from tubepost import lifecycle, record, subjects
 from tubepost.errors import Conflict, StoreFull, TubepostError, Unavailable
 from tubepost.ports import Bus, Stored
-from tubepost.record import Envelope, Held, Recipient, Record, State
+from tubepost.record import Envelope, Held, Priority, Recipient, Record, State
 from tubepost.routing import Route
 from tubepost.subjects import Key
 
@@ -74,6 +74,7 @@ class MailStore:
         *,
         mail_id: str,
         now: float,
+        priority: Priority = Priority.NORMAL,
     ) -> Key:
         """Puts a mail into the queue. When this returns, it is durable.
 
@@ -86,6 +87,9 @@ class MailStore:
             size=len(body),
             created=now,
             next_attempt=now,
+            priority=priority,
+            ret=envelope.ret,
+            envid=envelope.envid,
         )
         one_unit = len(set(routes)) == 1 and len(routes) <= record.UNIT_RECIPIENTS
         if not one_unit:
@@ -96,7 +100,7 @@ class MailStore:
             first,
             channel=routes[0].channel,
             destination=routes[0].destination,
-            recipients=tuple(Recipient(a) for a in envelope.recipients),
+            recipients=tuple(envelope.recipient(a) for a in envelope.recipients),
         )
         if len(body) > record.INLINE_LIMIT:
             first = replace(first, chunks=await self._put_body(mail_id, body))
@@ -120,12 +124,13 @@ class MailStore:
     async def _put_split(
         self, split: Record, envelope: Envelope, routes: Sequence[Route], mail_id: str
     ) -> Key:
-        """The payload: [[address, channel, destination], ...]; `routes_in` reads it."""
+        """The payload: [[address, notify, orcpt, channel, destination], ...]; see `routes_in`."""
         shard = subjects.shard_of(subjects.LOCAL, "", mail_id, self._shards)
         key = Key(shard, mail_id, subjects.SPLIT_UNIT)
+        recipients = (envelope.recipient(address) for address in envelope.recipients)
         rows = [
-            [address, route.channel, route.destination]
-            for address, route in zip(envelope.recipients, routes, strict=True)
+            [r.address, r.notify, r.orcpt, route.channel, route.destination]
+            for r, route in zip(recipients, routes, strict=True)
         ]
         await self._create(key, split, json.dumps(rows).encode())
         return key
@@ -243,9 +248,12 @@ class MailStore:
         return await self._bus.read(stream, key.record, leader=True) is not None
 
 
-def routes_in(payload: bytes) -> list[tuple[str, Route]]:
+def routes_in(payload: bytes) -> list[tuple[Recipient, Route]]:
     """The recipients of a mail that is to be split, with their routes."""
-    return [(address, Route(*route)) for address, *route in json.loads(payload)]
+    return [
+        (Recipient(address, notify=notify, orcpt=orcpt), Route(*route))
+        for address, notify, orcpt, *route in json.loads(payload)
+    ]
 
 
 def held(stored: Stored) -> Held:

@@ -10,6 +10,8 @@ is JSON: the recipients to split, or the keys of the units made from them.
 """
 
 import json
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -45,6 +47,7 @@ class State(StrEnum):
     SPLIT = "split"
     GROUP = "group"
     PARKED = "parked"
+    HELD = "held"
 
 
 class Fate(StrEnum):
@@ -54,21 +57,50 @@ class Fate(StrEnum):
     DELIVERED = "d"
     FAILED = "f"
     BOUNCED = "b"
+    UNCONFIRMED = "u"
+    """Delivered, and the sender asked to be told so (NOTIFY=SUCCESS)."""
+
+
+class Priority(StrEnum):
+    """Which mails go first where several wait. Weights, not ranks: none waits for ever."""
+
+    INTERACTIVE = "i"
+    NORMAL = "n"
+    BULK = "b"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """`reply` is the last thing a delivery said about this recipient: text, one line."""
+    """`reply` is the last thing a delivery said about this recipient: text, one line.
+
+    `notify` and `orcpt` are the parameters of RCPT (RFC 3461 4.1, 4.2) as they were given.
+    """
 
     address: str
     fate: Fate = Fate.WAITING
     reply: str = ""
     status: str = ""
+    notify: str = ""
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The last thing an operator, or we, did to the record by hand: who, why, when."""
+
+    actor: str
+    why: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Times are seconds since 1970, UTC; `size` is octets of the body with CRLF line ends."""
+    """Times are seconds since 1970, UTC; `size` is octets of the body with CRLF line ends.
+
+    `born`: where the retry clock began, if that is not `created` (an operator rejuvenated it).
+    `unreachable`: the last attempt did not reach any host of the destination.
+    `warned`: the sender was told that the mail is late. `ret`, `envid`: RFC 3461 4.3, 4.4.
+    """
 
     state: State
     channel: str = ""
@@ -82,7 +114,19 @@ class Record:
     next_attempt: float
     group: int | None = None
     count: int = 0
-    """split and group only: how many recipients or units the payload lists."""
+    """split: how many recipients the payload lists; group: how many units were made."""
+    priority: Priority = Priority.NORMAL
+    born: float | None = None
+    unreachable: bool = False
+    warned: bool = False
+    ret: str = ""
+    envid: str = ""
+    note: Note | None = None
+
+    @property
+    def clock_start(self) -> float:
+        """Where the age that rules retries and expiry begins."""
+        return self.created if self.born is None else self.born
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -94,11 +138,32 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What a sender wants to be told about one recipient: NOTIFY and ORCPT (RFC 3461)."""
+
+    notify: str = ""
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
-    """Sender ("" is the null reverse-path) and recipients, as addresses go on the wire."""
+    """Sender ("" is the null reverse-path) and recipients, as addresses go on the wire.
+
+    `wishes` by recipient, only those that were given; `ret` and `envid` as for MAIL (RFC 3461).
+    """
 
     sender: str
     recipients: tuple[str, ...] = field(default=())
+    wishes: Mapping[str, Wish] = field(default_factory=dict)
+    ret: str = ""
+    envid: str = ""
+
+    def recipient(self, address: str) -> Recipient:
+        """As it begins its life in a record."""
+        wish = self.wishes.get(address)
+        if wish is None:
+            return Recipient(address)
+        return Recipient(address, notify=wish.notify, orcpt=wish.orcpt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +192,32 @@ def encode(record: Record) -> str:
         "c": record.created,
         "n": record.next_attempt,
     }
-    optional = {"k": record.chunks, "a": record.attempts, "g": record.group, "u": record.count}
-    wire |= {
-        name: value for name, value in optional.items() if value or (value == 0 and name == "g")
-    }
+    if record.group is not None:
+        wire["g"] = record.group
+    wire |= {name: value for name, value in _optional(record) if value}
     return _compact(wire)
 
 
+def _optional(record: Record) -> tuple[tuple[str, object], ...]:
+    """What most records do not have: left out where it is empty."""
+    note, normal = record.note, record.priority is Priority.NORMAL
+    return (
+        ("k", record.chunks),
+        ("a", record.attempts),
+        ("u", record.count),
+        ("p", "" if normal else record.priority),
+        ("b", record.born),
+        ("x", int(record.unreachable)),
+        ("w", int(record.warned)),
+        ("rt", record.ret),
+        ("e", record.envid),
+        ("o", note and [note.actor, note.why, note.at]),
+    )
+
+
 def _encode_recipient(r: Recipient) -> object:
+    if r.notify or r.orcpt:
+        return [r.address, r.fate, r.reply[:MAX_REPLY], r.status, r.notify, r.orcpt]
     if r.fate is Fate.WAITING and not r.reply:
         return r.address
     return [r.address, r.fate, r.reply[:MAX_REPLY], r.status]
@@ -146,9 +229,9 @@ def decode(header: str | None) -> Record:
         wire = json.loads(header or "")
         return Record(
             state=State(wire["st"]),
-            channel=str(wire["ch"]),
-            destination=str(wire["d"]),
-            sender=str(wire["s"]),
+            channel=sys.intern(str(wire["ch"])),
+            destination=sys.intern(str(wire["d"])),
+            sender=sys.intern(str(wire["s"])),
             recipients=tuple(_decode_recipient(r) for r in wire["r"]),
             size=int(wire["sz"]),
             chunks=int(wire.get("k", 0)),
@@ -157,6 +240,13 @@ def decode(header: str | None) -> Record:
             next_attempt=float(wire["n"]),
             group=wire.get("g"),
             count=int(wire.get("u", 0)),
+            priority=Priority(wire.get("p", Priority.NORMAL)),
+            born=wire.get("b"),
+            unreachable=bool(wire.get("x")),
+            warned=bool(wire.get("w")),
+            ret=str(wire.get("rt", "")),
+            envid=str(wire.get("e", "")),
+            note=_decode_note(wire.get("o")),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UnreadableRecord(f"not a queue record: {error!r}") from error
@@ -165,6 +255,15 @@ def decode(header: str | None) -> Record:
 def _decode_recipient(wire: object) -> Recipient:
     if isinstance(wire, str):
         return Recipient(wire)
-    if isinstance(wire, list) and len(wire) == 4:
-        return Recipient(str(wire[0]), Fate(wire[1]), str(wire[2]), str(wire[3]))
+    if isinstance(wire, list) and len(wire) in (4, 6):
+        address, fate, *rest = wire
+        return Recipient(str(address), Fate(fate), *(str(text) for text in rest))
     raise ValueError(f"not a recipient: {wire!r}")
+
+
+def _decode_note(wire: object) -> Note | None:
+    if wire is None:
+        return None
+    if isinstance(wire, list) and len(wire) == 3:
+        return Note(str(wire[0]), str(wire[1]), float(wire[2]))
+    raise ValueError(f"not a note: {wire!r}")

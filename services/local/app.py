@@ -4,7 +4,7 @@ import time
 
 from services.local.courier import LocalCourier, Writer
 from services.local.settings import Settings
-from tubepost import control_values, subjects
+from tubepost import subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.directory import Directory
@@ -30,7 +30,7 @@ async def serve(settings: Settings, context: Context) -> None:
                 LocalCourier(directory, settings.mail_root, writer),
                 slots=settings.slots,
                 clock=time.time,
-                lifetime=lambda: control.get(control_values.QUEUELIFETIME),
+                rules=lambda: control.retry_rules,
             )
             context.ready()
             await worker.run(context.stopping)

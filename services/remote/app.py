@@ -26,7 +26,7 @@ async def serve(settings: Settings, context: Context) -> None:
                 _courier(settings, control),
                 slots=settings.slots,
                 clock=time.time,
-                lifetime=lambda: control.get(control_values.QUEUELIFETIME),
+                rules=lambda: control.retry_rules,
             )
             context.ready()
             await worker.run(context.stopping)

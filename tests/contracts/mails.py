@@ -9,6 +9,7 @@ from tubepost.mailstore import MailStore
 from tubepost.outcome import Outcome
 from tubepost.ports import Bus
 from tubepost.record import Envelope, Held, Recipient, Record, State
+from tubepost.retry import Rules
 from tubepost.routing import Route
 from tubepost.subjects import Key
 
@@ -46,9 +47,7 @@ def outcome(result: Outcome) -> Callable[[Record], Record]:
 
     def change(record: Record) -> Record:
         outcomes = dict.fromkeys(record.waiting, result)
-        return lifecycle.after_attempt(
-            record, outcomes, began=NOW + 1, now=NOW + 2, lifetime=604_800
-        )
+        return lifecycle.after_attempt(record, outcomes, began=NOW + 1, now=NOW + 2, rules=Rules())
 
     return change
 

@@ -23,7 +23,16 @@ from tubepost.mailstore import MailStore, MissingBody, new_mail_id, routes_in
 from tubepost.mailstore import held as held_of
 from tubepost.outcome import Deferred
 from tubepost.ports import Bus, Stored
-from tubepost.record import CHUNK, INLINE_LIMIT, Envelope, Held, Record, State, UnreadableRecord
+from tubepost.record import (
+    CHUNK,
+    INLINE_LIMIT,
+    Envelope,
+    Held,
+    Recipient,
+    Record,
+    State,
+    UnreadableRecord,
+)
 from tubepost.routing import Route
 from tubepost.subjects import Key
 
@@ -106,7 +115,9 @@ async def test_what_has_to_be_split_keeps_its_body_in_chunks(
     assert (key.unit, mail.record.state) == (subjects.SPLIT_UNIT, State.SPLIT)
     assert (mail.record.count, mail.record.chunks) == (len(names), 1)
     assert mail.record.recipients == ()
-    assert routes_in(mail.payload) == list(zip(names, routes, strict=True))
+    assert routes_in(mail.payload) == [
+        (Recipient(name), route) for name, route in zip(names, routes, strict=True)
+    ]
     assert await store.body(mail) == body
 
 

@@ -25,7 +25,7 @@ from tubepost.errors import StoreFull, Unavailable
 from tubepost.mailstore import IllegalChange, MailStore, routes_in
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.ports import Bus
-from tubepost.record import CHUNK, INLINE_LIMIT, Envelope, State
+from tubepost.record import CHUNK, INLINE_LIMIT, Envelope, Recipient, State
 from tubepost.subjects import Key
 
 # --- settle
@@ -146,7 +146,10 @@ async def test_a_split_that_is_parked_keeps_its_recipients(any_bus: Bus) -> None
     await store.settle(mail, lambda r: lifecycle.parked(r, "why"))
     parked = await held(store, key)
     assert parked.record.state is State.PARKED
-    assert routes_in(parked.payload) == [(JOE, HERE), ("x@example.net", THERE)]
+    assert routes_in(parked.payload) == [
+        (Recipient(JOE), HERE),
+        (Recipient("x@example.net"), THERE),
+    ]
 
 
 # --- acknowledgements that do not come

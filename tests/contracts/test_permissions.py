@@ -22,6 +22,7 @@ from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Deferred, Delivered, Outcome
 from tubepost.record import INLINE_LIMIT, Envelope, State
 from tubepost.relay_list import RelayList
+from tubepost.retry import Rules
 from tubepost.routing import Route
 from tubepost.subjects import Key
 
@@ -74,9 +75,7 @@ async def accept(smtpd: NatsBus, channel: str, size: int) -> Key:
 
 def worker_on(bus: NatsBus, channel: str, courier: OneCourier) -> Worker:
     store = MailStore(bus, PLAN.shards)
-    return Worker(
-        bus, store, channel, courier, slots=4, clock=FakeClock(), lifetime=lambda: 604_800.0
-    )
+    return Worker(bus, store, channel, courier, slots=4, clock=FakeClock(), rules=lambda: Rules())
 
 
 async def send_job(scheduler: NatsBus, key: Key, channel: str) -> None:

@@ -19,6 +19,7 @@ from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Deferred, Delivered, Outcome
 from tubepost.ports import Job
 from tubepost.record import Envelope, Record
+from tubepost.retry import Rules
 from tubepost.routing import Route
 from tubepost.subjects import LOCAL, REMOTE, Key
 from tubepost.tasks import background
@@ -53,7 +54,7 @@ class Scene:
         outcomes, now = dict.fromkeys(held.record.waiting, outcome), self.clock()
 
         def change(record: Record) -> Record:
-            return lifecycle.after_attempt(record, outcomes, began=now, now=now, lifetime=604_800)
+            return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=Rules())
 
         await self.store.settle(held, change)
 

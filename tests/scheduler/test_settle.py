@@ -14,6 +14,7 @@ from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Delivered, Failed, Outcome
 from tubepost.ports import CaughtUp
 from tubepost.record import INLINE_LIMIT, Envelope, Held, Record, State
+from tubepost.retry import Rules
 from tubepost.routing import route
 from tubepost.subjects import Key
 
@@ -47,7 +48,7 @@ class Queue:
         now = self.clock()
 
         def change(record: Record) -> Record:
-            return lifecycle.after_attempt(record, outcomes, began=now, now=now, lifetime=604_800)
+            return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=Rules())
 
         await self.store.settle(held, change)
 
@@ -227,7 +228,7 @@ async def test_recipients_that_still_wait_are_kept_when_another_has_bounced(queu
 
     def change(record: Record) -> Record:
         outcomes: dict[str, Outcome] = {"ann@far.example": FAILED}
-        return lifecycle.after_attempt(record, outcomes, began=now, now=now, lifetime=604_800)
+        return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=Rules())
 
     await queue.store.settle(held, change)
     await queue.settler.settle(key)

@@ -17,9 +17,11 @@ NUMBERS = {
     "timeoutconnect": (1, 3600, 60),
     "timeoutremote": (1, 86_400, 1200),
     "queuelifetime": (0, 31_536_000, 604_800),
+    "retryjitter": (0, 4, 4),
     "concurrencylocal": (0, 10_000, 100),
     "concurrencyremote": (0, 10_000, 200),
 }
+WORDS = ["smtpgreeting", "retryschedule"]
 LISTS = ["rcpthosts", "badmailfrom", "tcprules", "relaynetworks", "smtproutes"]
 
 
@@ -33,7 +35,7 @@ def refused(name: str, *lines: str) -> None:
 
 
 def test_the_groups_here_name_every_setting() -> None:
-    assert {*HOST_SETTINGS, *MAILBOXES, *NUMBERS, *LISTS, "smtpgreeting"} == set(values.SETTINGS)
+    assert {*HOST_SETTINGS, *MAILBOXES, *NUMBERS, *LISTS, *WORDS} == set(values.SETTINGS)
 
 
 def test_every_setting_says_what_it_is() -> None:

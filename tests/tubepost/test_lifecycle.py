@@ -11,6 +11,7 @@ from tubepost import retry
 from tubepost.lifecycle import TRANSITIONS, after_attempt, after_bounce, parked, split
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Recipient, Record, State
+from tubepost.retry import Rules
 from tubepost.routing import Route
 
 NOW = 1_700_000_000.0
@@ -43,7 +44,7 @@ def tried(
     record: Record, outcomes: Mapping[str, Outcome], age: float = 1.0, lifetime: float = WEEK
 ) -> Record:
     now = NOW + age
-    return after_attempt(record, outcomes, began=now, now=now, lifetime=lifetime)
+    return after_attempt(record, outcomes, began=now, now=now, rules=Rules(lifetime))
 
 
 def fates(record: Record) -> str:
@@ -94,9 +95,9 @@ def test_a_delivered_recipient_is_not_touched_again() -> None:
 
 def test_the_next_attempt_is_counted_from_the_end_of_this_one() -> None:
     new = after_attempt(
-        mail(A), {A: Deferred(text="x")}, began=NOW + 400, now=NOW + 900, lifetime=WEEK
+        mail(A), {A: Deferred(text="x")}, began=NOW + 400, now=NOW + 900, rules=Rules(WEEK)
     )
-    assert new.next_attempt == retry.next_attempt(NOW, NOW + 900, "remote") == NOW + 2500
+    assert new.next_attempt == NOW + 2500
 
 
 def test_the_last_attempt_makes_a_deferral_final() -> None:
@@ -108,7 +109,7 @@ def test_the_last_attempt_makes_a_deferral_final() -> None:
 
 def test_an_attempt_that_began_in_time_is_not_the_last() -> None:
     new = after_attempt(
-        mail(A), {A: Deferred(text="x")}, began=NOW + WEEK, now=NOW + WEEK + 60, lifetime=WEEK
+        mail(A), {A: Deferred(text="x")}, began=NOW + WEEK, now=NOW + WEEK + 60, rules=Rules(WEEK)
     )
     assert fates(new) == "w"
 
@@ -163,7 +164,7 @@ def test_whatever_happens_each_recipient_ends_once(
         else:
             said = {a: o for a, o in outcomes.items() if o}
             now = record.next_attempt
-            new = after_attempt(record, said, began=now, now=now, lifetime=lifetime)
+            new = after_attempt(record, said, began=now, now=now, rules=Rules(lifetime))
             assert new.next_attempt > record.next_attempt
         assert new.state in TRANSITIONS[record.state]
         assert [r.address for r in new.recipients] == [A, B, C]
@@ -182,7 +183,7 @@ def test_a_mail_that_is_always_deferred_bounces_in_the_end() -> None:
     while record.state is State.PENDING:
         now = record.next_attempt
         record = after_attempt(
-            record, {A: Deferred(text="busy")}, began=now, now=now, lifetime=WEEK
+            record, {A: Deferred(text="busy")}, began=now, now=now, rules=Rules(WEEK)
         )
     assert (record.state, record.attempts) == (State.BOUNCE, 40)
 
@@ -201,7 +202,9 @@ SPLIT = replace(mail(), state=State.SPLIT, channel="", destination="", chunks=2,
 
 
 def test_split_makes_a_unit_for_each_route() -> None:
-    units = split(SPLIT, 1, [(A, LOCAL), ("r@z.org", REMOTE), (B, LOCAL)])
+    units = split(
+        SPLIT, 1, [(Recipient(A), LOCAL), (Recipient("r@z.org"), REMOTE), (Recipient(B), LOCAL)]
+    )
     assert [(u.channel, u.destination, u.waiting) for u in units] == [
         ("local", "x.y", (A, B)),
         ("remote", "z.org", ("r@z.org",)),
@@ -213,9 +216,9 @@ def test_split_makes_a_unit_for_each_route() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from([LOCAL, REMOTE])), max_size=300))
 def test_split_loses_nobody_and_is_always_the_same(rows: list[tuple[int, Route]]) -> None:
-    routes = [(f"u{n}@{route.destination}", route) for n, route in rows]
+    routes = [(Recipient(f"u{n}@{route.destination}"), route) for n, route in rows]
     units = split(SPLIT, 0, routes)
     assert units == split(SPLIT, 0, iter(routes))
-    assert sorted(a for u in units for a in u.waiting) == sorted(a for a, _ in routes)
+    assert sorted(a for u in units for a in u.waiting) == sorted(r.address for r, _ in routes)
     assert all(1 <= len(u.recipients) <= UNIT_RECIPIENTS for u in units)
     assert len(units) <= len(rows)

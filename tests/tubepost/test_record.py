@@ -12,6 +12,8 @@ from tubepost.record import (
     MAX_REPLY,
     UNIT_RECIPIENTS,
     Fate,
+    Note,
+    Priority,
     Recipient,
     Record,
     State,
@@ -28,6 +30,7 @@ RECIPIENTS = st.one_of(
     st.builds(Recipient, TEXT),
     st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT),
     st.builds(Recipient, TEXT, SETTLED, st.just(""), TEXT),
+    st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT, TEXT, TEXT),
 )
 RECORDS = st.builds(
     Record,
@@ -43,6 +46,13 @@ RECORDS = st.builds(
     next_attempt=TIMES,
     group=st.none() | st.integers(0, 64),
     count=st.integers(0, 10_000),
+    priority=st.sampled_from(Priority),
+    born=st.none() | TIMES.filter(bool),
+    unreachable=st.booleans(),
+    warned=st.booleans(),
+    ret=st.sampled_from(["", "FULL", "HDRS"]),
+    envid=TEXT,
+    note=st.none() | st.builds(Note, TEXT, TEXT, TIMES),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=5),

@@ -11,6 +11,7 @@ from tubepost.delivery import Mail, Worker
 from tubepost.mailstore import MailStore
 from tubepost.outcome import Outcome
 from tubepost.record import Envelope, Held
+from tubepost.retry import Rules
 from tubepost.routing import Route
 from tubepost.subjects import Key
 
@@ -114,7 +115,9 @@ async def working(
     courier, store, stopping = ScriptedCourier(says), MailStore(bus, 2), asyncio.Event()
     if not held_back:
         courier.gate.set()
-    worker = Worker(bus, store, "local", courier, slots=slots, clock=clock, lifetime=lambda: WEEK)
+    worker = Worker(
+        bus, store, "local", courier, slots=slots, clock=clock, rules=lambda: Rules(WEEK)
+    )
     running = asyncio.create_task(worker.run(stopping))
     yield Rig(bus, clock, store, courier, stopping, hints)
     courier.gate.set()
