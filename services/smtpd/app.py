@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from services.smtpd.api import router
-from services.smtpd.intake import Intake, watch_store
+from services.smtpd.intake import SUBMISSION, Intake, watch_store
 from services.smtpd.listener import Listener
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
@@ -46,7 +46,7 @@ def _listeners(
 
     found = {"smtp": (settings.smtp, listener("smtp", auth_required=False))}
     if settings.submission:
-        found["submission"] = (settings.submission, listener("submission", auth_required=True))
+        found[SUBMISSION] = (settings.submission, listener(SUBMISSION, auth_required=True))
     return found
 
 

@@ -13,12 +13,17 @@ from tubepost.errors import StoreFull, Unavailable
 from tubepost.mailstore import MailStore, new_mail_id
 from tubepost.nats_bus import NatsBus
 from tubepost.ports import Clock
+from tubepost.priority import of_mail
 from tubepost.record import Envelope
 from tubepost.routing import route
-from tubepost.trace_headers import received
+from tubepost.trace_headers import header_of, received
 
 HIGH_WATER = 0.9
 """Share of the store above which no new mail is taken, so that finishing mail always has room."""
+
+
+SUBMISSION = "submission"
+"""The listener that only serves who has logged in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,14 @@ class Intake:
         )
         domains = self._directory.domains
         routes = [route(address, domains) for address in envelope.recipients]
-        await self._store.accept(envelope, routes, trace + body, mail_id=mail_id, now=now)
+        priority = of_mail(
+            header_of(body),
+            submitted=source.name == SUBMISSION,
+            recipients=len(envelope.recipients),
+        )
+        await self._store.accept(
+            envelope, routes, trace + body, mail_id=mail_id, now=now, priority=priority
+        )
         maillog.accepted(
             mail_id,
             {
