@@ -125,6 +125,9 @@ class MemoryBus:
                 del store.messages[message.seq]
         store.changed()
 
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        return sorted({message.subject for message in (await self._stream(stream)).of(pattern)})
+
     async def follow(
         self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
     ) -> AsyncIterator[Stored | CaughtUp]:

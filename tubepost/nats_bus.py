@@ -145,6 +145,18 @@ class NatsBus:
         answer = await self._call(f"$JS.API.STREAM.PURGE.{stream}", json.dumps(query).encode())
         _checked(answer.data)
 
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """See ports.Bus."""
+        found: list[str] = []
+        while True:
+            query = json.dumps({"subjects_filter": pattern, "offset": len(found)}).encode()
+            answer = await self._call(f"$JS.API.STREAM.INFO.{stream}", query)
+            info = _checked(answer.data)
+            page = info["state"].get("subjects") or {}
+            found += page
+            if not page or len(found) >= info["total"]:
+                return sorted(found)
+
     def follow(
         self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
     ) -> AsyncIterator[Stored | CaughtUp]:

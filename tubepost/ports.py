@@ -77,6 +77,13 @@ class Bus(Protocol):
         """Removes a subject's messages, up to and including sequence `through` if given."""
         ...
 
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """The subjects that match and hold a message, in order, by the leader's word.
+
+        Read in pages of 100,000; what is removed between two pages may hide others from the list.
+        """
+        ...
+
     def follow(
         self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
     ) -> AsyncIterator[Stored | CaughtUp]:

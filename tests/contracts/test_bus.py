@@ -193,6 +193,32 @@ async def test_purge_of_nothing_is_no_error(any_bus: Bus) -> None:
     assert await any_bus.append(MAIL_A, b"1", expect=0) == 1
 
 
+# --- subjects
+
+
+async def test_subjects_are_those_that_match_each_once_in_order(any_bus: Bus) -> None:
+    for subject in ("q.0.b.1", "q.0.b.0", "q.0.ab.0", "q.0.b.0", "q.0.b.S"):
+        await any_bus.append(subject, b"x")
+    assert await any_bus.subjects(QUEUE, "q.0.b.*") == ["q.0.b.0", "q.0.b.1", "q.0.b.S"]
+    assert len(await any_bus.subjects(QUEUE, EVERY)) == 4
+    assert await any_bus.subjects(QUEUE, MAIL_B) == [MAIL_B]
+
+
+async def test_subjects_of_what_is_gone_are_not_there(any_bus: Bus) -> None:
+    assert await any_bus.subjects(QUEUE, EVERY) == []
+    await any_bus.append(MAIL_A, b"x")
+    await any_bus.append(MAIL_B, b"x")
+    await any_bus.purge(QUEUE, MAIL_A)
+    assert await any_bus.subjects(QUEUE, EVERY) == [MAIL_B]
+    await any_bus.purge(QUEUE, MAIL_B)
+    assert await any_bus.subjects(QUEUE, EVERY) == []
+
+
+async def test_subjects_of_a_stream_that_is_not_there_is_unavailable(any_bus: Bus) -> None:
+    with pytest.raises(Unavailable):
+        await any_bus.subjects("QUEUE_999", "q.999.*.*")
+
+
 # --- follow
 
 

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
-from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
 from prometheus_client import REGISTRY
 
 from tests.conftest import PLAN
@@ -195,6 +195,7 @@ async def test_while_the_server_is_away_every_call_ends_as_unavailable(
         bus.purge(QUEUE, "q.0.a.0"),
         bus.ask("auth.check", b"", seconds=0.5),
         RelayList(bus, FakeClock()).lookup("192.0.2.1"),
+        bus.subjects(QUEUE, EVERY),
         provision(bus.client, PLAN),
     ]
     async with asyncio.timeout(TIMEOUT + PATIENCE):
@@ -249,3 +250,18 @@ async def test_a_lost_connection_is_counted_once(bus: NatsBus, nats_server: Nats
 async def test_store_usage_is_a_share_or_none_where_there_is_no_limit(bus: NatsBus) -> None:
     usage = await bus.store_usage()
     assert usage is None or 0 <= usage <= 1
+
+
+async def test_subjects_come_complete_where_they_fill_several_pages(bus: NatsBus) -> None:
+    """The server gives 100,000 at a time, in answers far above the limit of a message."""
+    config = StreamConfig(name="MANY", subjects=["many.*"], storage=StorageType.MEMORY)
+    await bus.client.jetstream().add_stream(config)
+    names = [f"many.{n:06d}" for n in range(100_010)]
+    for name in names:
+        await bus.tell(name)
+    await bus.client.flush()
+    async with asyncio.timeout(PATIENCE):
+        while await bus.read("MANY", names[-1], leader=True) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # stored without an acknowledgement
+    assert await bus.subjects("MANY", "many.*") == names
+    assert await bus.subjects("MANY", "many.none") == []
