@@ -110,10 +110,10 @@ class MailStore:
         await self._create(key, first, body)
         return key
 
-    async def _put_body(self, mail_id: str, body: bytes) -> int:
+    async def _put_body(self, mail_id: str, body: bytes, *, first: int = 0) -> int:
         """Stores the chunks of a body; returns how many. A failure leaves orphans, never a mail."""
         starts = range(0, max(len(body), 1), record.CHUNK)
-        for index, start in enumerate(starts):
+        for index, start in enumerate(starts, first):
             subject = subjects.body_chunk(mail_id, index)
             chunk = body[start : start + record.CHUNK]
             await patiently(
@@ -124,7 +124,7 @@ class MailStore:
     async def _put_split(
         self, split: Record, envelope: Envelope, routes: Sequence[Route], mail_id: str
     ) -> Key:
-        """The payload: [[address, notify, orcpt, channel, destination], ...]; see `routes_in`."""
+        """The payload lists the recipients; see `routes`."""
         shard = subjects.shard_of(subjects.LOCAL, "", mail_id, self._shards)
         key = Key(shard, mail_id, subjects.SPLIT_UNIT)
         recipients = (envelope.recipient(address) for address in envelope.recipients)
@@ -132,8 +132,29 @@ class MailStore:
             [r.address, r.notify, r.orcpt, route.channel, route.destination]
             for r, route in zip(recipients, routes, strict=True)
         ]
-        await self._create(key, split, json.dumps(rows).encode())
+        payload = json.dumps(rows).encode()
+        if len(payload) > record.CHUNK:
+            pieces = await self._put_body(mail_id, payload, first=split.chunks)
+            payload = json.dumps(pieces).encode()
+        await self._create(key, split, payload)
         return key
+
+    async def routes(self, mail: Held) -> list[tuple[Recipient, Route]]:
+        """The recipients of a mail that is to be split, with their routes. Raises MissingBody.
+
+        Payload: [[address, notify, orcpt, channel, destination], ...], or how many pieces behind
+        the body hold that list, where it is too long for one message.
+        """
+        rows = json.loads(mail.payload)
+        if isinstance(rows, int):
+            pieces = [
+                await self._chunk(mail.key.mail_id, mail.record.chunks + n) for n in range(rows)
+            ]
+            rows = json.loads(b"".join(pieces))
+        return [
+            (Recipient(address, notify=notify, orcpt=orcpt), Route(*route))
+            for address, notify, orcpt, *route in rows
+        ]
 
     async def _create(self, key: Key, first: Record, payload: bytes) -> None:
         headers = {record.HEADER: record.encode(first)}
@@ -219,12 +240,11 @@ class MailStore:
             replace=True,
         )
 
-    async def regroup(self, mail: Held, units: Sequence[Key]) -> None:
-        """Turns a split record into the group of `units`; nothing where that is done already."""
-        group = replace(mail.record, state=State.GROUP, count=len(units))
-        payload = json.dumps([[u.shard, u.unit] for u in units]).encode()
+    async def regroup(self, mail: Held, units: int) -> None:
+        """Turns a split record into the group of so many units; nothing where that is done."""
+        group = replace(mail.record, state=State.GROUP, count=units)
         with contextlib.suppress(Conflict):
-            await patiently(lambda: self._put(replace(mail, payload=payload), group), None)
+            await patiently(lambda: self._put(replace(mail, payload=b""), group), None)
 
     async def forget(self, mail: Held) -> None:
         """Ends a record, whoever changed it since it was read, and tells the owner of its shard.
@@ -242,18 +262,14 @@ class MailStore:
         """Removes a body. Before its record goes, so that no body is left without a record."""
         await self._bus.purge(subjects.MAIL, subjects.body(mail_id))
 
-    async def exists(self, key: Key) -> bool:
-        """Whether the record is there, by the leader's word."""
-        stream = subjects.queue_stream(key.shard)
-        return await self._bus.read(stream, key.record, leader=True) is not None
-
-
-def routes_in(payload: bytes) -> list[tuple[Recipient, Route]]:
-    """The recipients of a mail that is to be split, with their routes."""
-    return [
-        (Recipient(address, notify=notify, orcpt=orcpt), Route(*route))
-        for address, notify, orcpt, *route in json.loads(payload)
-    ]
+    async def units_left(self, mail_id: str) -> bool:
+        """Whether a unit of a split mail is still there, by the word of every shard's leader."""
+        for shard in range(self._shards):
+            pattern = Key(shard, mail_id, "*").record
+            found = await self._bus.subjects(subjects.queue_stream(shard), pattern)
+            if any(subjects.key_of(name).unit != subjects.SPLIT_UNIT for name in found):
+                return True
+        return False
 
 
 def held(stored: Stored) -> Held:

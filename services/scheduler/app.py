@@ -102,7 +102,7 @@ class Scheduler:
         if owner:
             owner.gone(key, seq)
         for each in self.owners.values():
-            each.unit_ended(key.mail_id)
+            each.unit_ended(key)
 
     def settings_changed(self) -> None:
         for owner in self.owners.values():

@@ -4,14 +4,16 @@ All decisions are Shard's and lifecycle's; here is the I/O around them. It ends 
 """
 
 import asyncio
+import itertools
 import json
+from collections import Counter
 from collections.abc import Callable
 
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits, Shard
 from tubepost import maillog, subjects
 from tubepost.errors import Conflict, StoreFull, Unavailable
-from tubepost.mailstore import held
+from tubepost.mailstore import MissingBody, held
 from tubepost.ports import Bus, CaughtUp, Clock, Stored
 from tubepost.record import Held, State, UnreadableRecord
 from tubepost.subjects import Key
@@ -31,6 +33,12 @@ RECONNECT = 2.0
 ROUND = 0.05
 """Seconds between two rounds of handing out. The first mail goes at once; what comes meanwhile goes
 out together, and everything behind it works in batches (docs/performance.md)."""
+
+MAX_FAILURES = 5
+"""Times a record may make us fail before it is parked."""
+
+GROUPS_AT_ONCE = 100
+"""Groups looked at in each check for lost hints."""
 
 SPLITTING = 0.1
 """Seconds a unit waits for the other units of its mail to be made."""
@@ -60,6 +68,12 @@ class Owner:
         self._to_settle: asyncio.Queue[Key] = asyncio.Queue()
         self._suspect: set[Key] = set()
         """Keys an earlier job may still be at work on."""
+        self._groups: dict[str, int] = {}
+        """Mail id of a group -> how many of its units have ended, as far as hints told."""
+        self._failed: Counter[Key] = Counter()
+        """How often settling a record went wrong by a bug of ours."""
+        self.unreadable: dict[Key, str] = {}
+        """Records that are no records of ours, and why. Only an operator can end them."""
 
     @property
     def loaded(self) -> bool:
@@ -80,19 +94,21 @@ class Owner:
         """A hint: that version of a record is no longer there."""
         record = self.shard.gone(key, seq)
         self._suspect.discard(key)
+        self.unreadable.pop(key, None)
         if record:
+            if record.state is State.GROUP:
+                self._groups.pop(key.mail_id, None)
             maillog.ended(key, record.channel, self._clock() - record.created)
             self._news.set()
 
-    def unit_ended(self, mail_id: str) -> None:
+    def unit_ended(self, key: Key) -> None:
         """A unit of some shard ended: the group it belongs to may be complete."""
-        for held_ in self._groups(mail_id):
-            self._to_settle.put_nowait(held_.key)
-
-    def _groups(self, mail_id: str) -> list[Held]:
-        key = Key(self._number, mail_id, subjects.SPLIT_UNIT)
-        found = self.shard.units.get(key)
-        return [found] if found and found.record.state is State.GROUP else []
+        if key.unit == subjects.SPLIT_UNIT or key.mail_id not in self._groups:
+            return
+        self._groups[key.mail_id] += 1
+        group = Key(self._number, key.mail_id, subjects.SPLIT_UNIT)
+        if self._groups[key.mail_id] >= self.shard.units[group].record.count:
+            self._to_settle.put_nowait(group)
 
     def wake(self) -> None:
         """A limit changed."""
@@ -125,9 +141,14 @@ class Owner:
         try:
             record = held(item)
         except UnreadableRecord as error:
-            maillog.unreadable(subjects.key_of(item.subject), str(error))
+            key = subjects.key_of(item.subject)
+            self.unreadable[key] = str(error)
+            maillog.unreadable(key, str(error))
             return
         self._suspect.discard(record.key)
+        self.unreadable.pop(record.key, None)
+        if record.record.state is State.GROUP:
+            self._groups.setdefault(record.key.mail_id, 0)
         if self.shard.put(record):
             self._to_settle.put_nowait(record.key)
         self._news.set()
@@ -191,6 +212,9 @@ class Owner:
             for unit in self.shard.out_since(self._clock() - LOST_AFTER):
                 self._suspect.add(unit.key)
                 await self._send(unit)
+            for mail_id in list(itertools.islice(self._groups, GROUPS_AT_ONCE)):
+                self._groups[mail_id] = self._groups.pop(mail_id)  # to the end of the line
+                self._to_settle.put_nowait(Key(self._number, mail_id, subjects.SPLIT_UNIT))
 
     # --- settling
 
@@ -201,9 +225,25 @@ class Owner:
                 await self._settler.settle(key)
             except (Unavailable, StoreFull, Conflict):
                 self._settle_later(key, AGAIN)
-            except Exception:  # noqa: BLE001 - one bad record must not stop the shard
+            except MissingBody as error:
+                await self._park(key, str(error))
+            except Exception as error:  # noqa: BLE001 - one bad record must not stop the shard
                 maillog.bug(f"settling {key}")
+                self._failed[key] += 1
+                if self._failed[key] < MAX_FAILURES:
+                    self._settle_later(key, CHECK_OUT)
+                else:
+                    await self._park(key, f"settling failed {MAX_FAILURES} times: {error!r}")
+            else:
+                self._failed.pop(key, None)
+
+    async def _park(self, key: Key, why: str) -> None:
+        self._failed.pop(key, None)
+        try:
+            if not await self._settler.park(key, why):
                 self._settle_later(key, CHECK_OUT)
+        except (Unavailable, StoreFull, UnreadableRecord):
+            self._settle_later(key, CHECK_OUT)
 
     def _settle_later(self, key: Key, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, self._to_settle.put_nowait, key)

@@ -3,13 +3,11 @@
 Each step may be repeated after a crash: its writes are compare-and-set or have fixed ids.
 """
 
-import json
-
 from services.scheduler import bounce
 from tubepost import lifecycle, maillog, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
-from tubepost.mailstore import MailStore, MissingBody, routes_in
+from tubepost.mailstore import MailStore, MissingBody
 from tubepost.ports import Clock
 from tubepost.record import Envelope, Held, State
 from tubepost.routing import route
@@ -47,6 +45,20 @@ class Settler:
             case State.PENDING | State.PARKED:
                 return
 
+    async def park(self, key: Key, why: str) -> bool:
+        """Sets a record aside that could not be settled; whether that was possible.
+
+        What has only to be removed is not parked: there the next try is all there is to do.
+        """
+        held = await self._store.read(key)
+        if held is None:
+            return True
+        if State.PARKED not in lifecycle.TRANSITIONS[held.record.state]:
+            return False
+        await self._store.settle(held, lambda record: lifecycle.parked(record, why))
+        maillog.parked(key, why)
+        return True
+
     async def may_go_out(self, unit: Held) -> bool:
         """Whether the mail a unit belongs to is split to its end. Raises Unavailable.
 
@@ -60,23 +72,17 @@ class Settler:
         return whole is None or whole.record.state is not State.SPLIT
 
     async def _split(self, held: Held) -> None:
-        units = lifecycle.split(held.record, held.key.shard, routes_in(held.payload))
-        keys = [self._unit_key(held, n, u.channel, u.destination) for n, u in enumerate(units)]
-        for key, unit in zip(keys, units, strict=True):
-            await self._store.create_unit(key, unit)
-        await self._store.regroup(held, keys)
-
-    def _unit_key(self, held: Held, number: int, channel: str, destination: str) -> Key:
         mail_id = held.key.mail_id
-        shard = subjects.shard_of(channel, destination, mail_id, self._shards)
-        return Key(shard, mail_id, str(number))
+        units = lifecycle.split(held.record, held.key.shard, await self._store.routes(held))
+        for number, unit in enumerate(units):
+            shard = subjects.shard_of(unit.channel, unit.destination, mail_id, self._shards)
+            await self._store.create_unit(Key(shard, mail_id, str(number)), unit)
+        await self._store.regroup(held, len(units))
 
     async def _end_group(self, held: Held) -> None:
-        """Removes the body once the leader says that no unit is left."""
-        for shard, unit in json.loads(held.payload):
-            if await self._store.exists(Key(shard, held.key.mail_id, unit)):
-                return
-        await self._end(held)
+        """Removes the body once the leaders say that no unit is left."""
+        if not await self._store.units_left(held.key.mail_id):
+            await self._end(held)
 
     async def _end(self, held: Held) -> None:
         await self._store.forget_body(held.key.mail_id)

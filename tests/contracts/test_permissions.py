@@ -138,7 +138,7 @@ async def test_scheduler_ends_what_is_done(connect: Connect, complaints: list[st
     await store.create_unit(Key(1, MAIL_ID, "u1"), mail.record)
     await store.forget_body(MAIL_ID)
     await store.forget(mail)
-    assert not await store.exists(key)
+    assert not await store.read(key)
     assert complaints == []
 
 

@@ -16,9 +16,9 @@ from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
-from tubepost.outcome import Deferred, Delivered, Outcome
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.ports import Job
-from tubepost.record import Envelope, Record
+from tubepost.record import Envelope, Held, Record, State
 from tubepost.retry import Rules
 from tubepost.routing import Route
 from tubepost.subjects import LOCAL, REMOTE, Key
@@ -69,7 +69,7 @@ async def scene(
     async def hint(_subject: str, data: bytes) -> None:
         key, seq = subjects.parse_hint(data)
         scene.owner.gone(key, seq)
-        scene.owner.unit_ended(key.mail_id)
+        scene.owner.unit_ended(key)
 
     await bus.answer(subjects.DONE_HINT_ANY, hint)
     async with background(scene.owner.run()):
@@ -177,13 +177,35 @@ async def test_a_mail_for_two_destinations_goes_its_whole_way(scene: Scene) -> N
         await job.finish()
     group = Key(0, "m1", subjects.SPLIT_UNIT)
     async with asyncio.timeout(20):
-        while await scene.store.exists(group):  # noqa: ASYNC110 - there is no event
+        while await scene.store.read(group):  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
     await happens(scene, lambda shard: not shard.units)
     assert await scene.bus.read(subjects.MAIL, subjects.body_chunk("m1", 0), leader=True) is None
 
 
-async def test_an_unreadable_record_stops_nothing(scene: Scene) -> None:
-    await scene.bus.append("q.0.bad.0", b"?", headers={"Tubepost": "not json"})
+async def test_an_unreadable_record_stops_nothing_and_is_seen(scene: Scene) -> None:
+    bad = Key(0, "bad", "0")
+    seq = await scene.bus.append(bad.record, b"?", headers={"Tubepost": "not json"})
     key = await scene.accept("m1")
     assert (await scene.next_job()).subject == key.job(REMOTE)
+    assert "not a queue record" in scene.owner.unreadable[bad]
+    await scene.bus.purge(subjects.queue_stream(0), bad.record)
+    scene.owner.gone(bad, seq)
+    assert scene.owner.unreadable == {}
+
+
+async def test_a_record_that_cannot_be_settled_is_parked_with_the_reason(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECK_OUT", 0.01)
+
+    async def fails(_held: Held) -> None:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr(scene.owner._settler, "_bounce", fails)
+    key = await scene.accept("m1")
+    await scene.next_job()
+    await scene.attempt(key, Failed(text="550 no"))
+    await happens(scene, lambda shard: shard.units[key].record.state is State.PARKED)
+    other = await scene.accept("m2")
+    assert (await scene.next_job()).subject == other.job(REMOTE)

@@ -9,7 +9,7 @@ from tests.fakes import FakeClock
 from tubepost import lifecycle, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
-from tubepost.mailstore import MailStore, routes_in
+from tubepost.mailstore import MailStore, MissingBody
 from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Delivered, Failed, Outcome
 from tubepost.ports import CaughtUp
@@ -110,15 +110,34 @@ async def test_units_are_where_their_destination_s_owner_looks(queue: Queue) -> 
         assert unit.key.shard == expected
 
 
+async def test_a_split_whose_recipients_are_lost_is_parked(queue: Queue) -> None:
+    names = [f"{n:060}@{'far' if n % 2 else 'other'}.example" for n in range(12_000)]
+    key = await queue.accept(*names)
+    await queue.bus.purge(subjects.MAIL, subjects.body_chunk(key.mail_id, 1))
+    with pytest.raises(MissingBody):
+        await queue.settler.settle(key)
+    assert await queue.settler.park(key, "its recipients are lost")
+    left = await queue.store.read(key)
+    assert left
+    assert left.record.state is State.PARKED
+
+
+async def test_what_has_only_to_be_removed_is_not_parked(queue: Queue) -> None:
+    key = await queue.accept(*THREE)
+    await queue.settler.settle(key)
+    assert not await queue.settler.park(key, "why")
+    assert await queue.settler.park(Key(0, "nobody", "0"), "it is gone")
+
+
 async def cut_off(queue: Queue) -> Key:
     """A split whose owner died after the units were made; the first one is delivered since."""
     key = await queue.accept(*THREE)
     split = await queue.store.read(key)
     assert split
-    units = lifecycle.split(split.record, key.shard, routes_in(split.payload))
+    units = lifecycle.split(split.record, key.shard, await queue.store.routes(split))
     for number, unit in enumerate(units):
-        where = queue.settler._unit_key(split, number, unit.channel, unit.destination)
-        await queue.store.create_unit(where, unit)
+        shard = subjects.shard_of(unit.channel, unit.destination, key.mail_id, SHARDS)
+        await queue.store.create_unit(Key(shard, key.mail_id, str(number)), unit)
     first = (await queue.all())[0]
     await queue.attempt(first.key, Delivered(text="did_1+0+0/"))
     return key
