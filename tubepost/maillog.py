@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from tubepost import metrics
-from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome, reason
 from tubepost.record import Held, Record, State
 from tubepost.subjects import Key
 
@@ -134,6 +134,8 @@ def attempted(
     for recipient, outcome in outcomes.items():
         name = _OUTCOME_NAMES[type(outcome)]
         metrics.ATTEMPTS.labels(channel, name).inc()
+        if not isinstance(outcome, Delivered):
+            metrics.NOT_DELIVERED.labels(channel, name, reason(outcome)).inc()
         _log.info(
             "delivery." + name,
             mail_id=mail.key.mail_id,

@@ -16,6 +16,11 @@ MAILS_REFUSED = Counter(
 ATTEMPTS = Counter(
     "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
 )
+NOT_DELIVERED = Counter(
+    "tubepost_delivery_reasons",
+    "Recipients deferred or failed, by reason: connection, or the subject of the status code.",
+    ["channel", "outcome", "reason"],
+)
 ATTEMPT_SECONDS = Histogram(
     "tubepost_delivery_seconds", "Duration of a delivery.", ["channel"], buckets=SECONDS
 )

@@ -57,6 +57,17 @@ def status_of(reply_text: str, code: int) -> str:
     return f"{code // 100}.0.0"
 
 
+_SUBJECTS = ("other", "address", "mailbox", "system", "network", "protocol", "content", "policy")
+
+
+def reason(outcome: Deferred | Failed) -> str:
+    """In one word why, for metrics: `connection`, or the subject of the code (RFC 3463 3)."""
+    if isinstance(outcome, Deferred) and outcome.no_connection:
+        return "connection"
+    subject = outcome.status.split(".")[1:2]
+    return _SUBJECTS[int(subject[0])] if subject and subject[0] in "01234567" else "other"
+
+
 def one_line(text: str, limit: int = MAX_TEXT) -> str:
     """`text` as printable ASCII on one line, `/` for a line end, as qmail-send logs it."""
     lines = "/".join(part for part in text.replace("\r", "\n").split("\n") if part.strip())

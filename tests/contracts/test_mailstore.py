@@ -1,6 +1,5 @@
 """How a mail lies on the bus: accepted, read, split and forgotten, on each adapter."""
 
-
 import pytest
 
 from tests.contracts.mails import (

@@ -92,7 +92,7 @@ def listening() -> Iterator[Sink]:
     sink, loop = Sink(), asyncio.new_event_loop()
 
     def session() -> SMTP:
-        return _Session(sink, hostname="sink.example", loop=loop)
+        return _Session(sink, hostname="sink.example", data_size_limit=None, loop=loop)
 
     server = loop.run_until_complete(loop.create_server(session, "127.0.0.1", 0))
     sink.port = server.sockets[0].getsockname()[1]

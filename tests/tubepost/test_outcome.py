@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tubepost.outcome import MAX_TEXT, Deferred, Failed, one_line, status_of
+from tubepost.outcome import MAX_TEXT, Deferred, Failed, one_line, reason, status_of
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,20 @@ def test_one_line_is_one_line_whatever_comes(text: str, limit: int) -> None:
 
 def test_general_status_by_default() -> None:
     assert (Deferred(text="x").status, Failed(text="x").status) == ("4.0.0", "5.0.0")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [
+        (Deferred(text="x", status="4.4.1", no_connection=True), "connection"),
+        (Deferred(text="x", status="4.2.2"), "mailbox"),
+        (Deferred(text="x", status="4.4.3"), "network"),
+        (Failed(text="x", status="5.7.26"), "policy"),
+        (Failed(text="x", status="5.1.1"), "address"),
+        (Failed(text="x"), "other"),
+        (Failed(text="x", status="5.9.1"), "other"),
+        (Failed(text="x", status="nonsense"), "other"),
+    ],
+)
+def test_the_reason_in_one_word(outcome: Deferred | Failed, word: str) -> None:
+    assert reason(outcome) == word
