@@ -11,7 +11,7 @@ from tests.e2e.sink import Sink
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 ANN, FAR = "ann@example.org", "eve@far.example"
-LINE = b"0123456789abcdef" * 4 + b"\r\n"
+LINE = b"0123456789abcdef" * 60 + b"\r\n"
 BODY = b"Subject: big\r\n\r\n" + LINE * (60 * 2**20 // len(LINE))
 
 
