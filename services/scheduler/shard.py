@@ -163,6 +163,8 @@ class Shard:
     def next_due(self) -> float | None:
         """When `due` has something new to look at, if nothing happens before."""
         first = min(lane.next_wake for lane in self._lanes.values())
+        while self._later and not self._alive(self._later[0]):
+            heapq.heappop(self._later)
         if self._later:
             first = min(first, self._later[0][0])
         return first if isfinite(first) else None
