@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 from typing import Any, Generic, TypeVar
 
-from tubepost import retry, smtproutes, tcprules
+from tubepost import destination_limits, retry, smtproutes, tcprules
 from tubepost.address import parse_address, parse_domain
 from tubepost.errors import BadInput, NotFound
 from tubepost.tcprules import as_ipv6
@@ -175,6 +175,14 @@ CONCURRENCYLOCAL = Setting(
 CONCURRENCYREMOTE = Setting(
     "concurrencyremote", _number(0, 10_000), 200, "Remote deliveries at once; 0 holds.", "scheduler"
 )
+DESTINATIONS = Setting(
+    "destinations",
+    destination_limits.parse,
+    destination_limits.parse(()),
+    "Deliveries at once to a remote domain, and how many it gets in a time: "
+    "`domain:concurrency`, `.domain:concurrency:N/m`, `:20` (all others; the default).",
+    "scheduler",
+)
 BOUNCEFROM = Setting(
     "bouncefrom", _mailbox, "MAILER-DAEMON", "Left side of a bounce's From.", "scheduler"
 )
@@ -193,8 +201,8 @@ SETTINGS: Mapping[str, Setting[Any]] = {
     for s in (
         ME, SMTPGREETING, RCPTHOSTS, BADMAILFROM, DATABYTES, MAXRCPT, TIMEOUTSMTPD, TCPRULES,
         RELAYNETWORKS, SMTPROUTES, HELOHOST, TIMEOUTCONNECT, TIMEOUTREMOTE, QUEUELIFETIME,
-        RETRYSCHEDULE, RETRYJITTER, CONCURRENCYLOCAL, CONCURRENCYREMOTE, BOUNCEFROM, BOUNCEHOST,
-        DOUBLEBOUNCETO, DOUBLEBOUNCEHOST,
+        RETRYSCHEDULE, RETRYJITTER, CONCURRENCYLOCAL, CONCURRENCYREMOTE, DESTINATIONS,
+        BOUNCEFROM, BOUNCEHOST, DOUBLEBOUNCETO, DOUBLEBOUNCEHOST,
     )
 }  # fmt: skip
 

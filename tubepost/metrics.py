@@ -33,7 +33,24 @@ QUEUE_TIME = Histogram(
 BOUNCES = Counter("tubepost_bounces", "Bounces made, by kind.", ["kind"])
 QUEUE_DEPTH = Gauge("tubepost_queue_records", "Records in the queue, by state.", ["state"])
 QUEUE_OLDEST = Gauge("tubepost_queue_oldest_seconds", "Age of the oldest mail in the queue.")
+QUEUE_DESTINATION = Gauge(
+    "tubepost_queue_destination_records",
+    "Records in the queue, by destination: those with most of them, and all the others.",
+    ["channel", "destination"],
+)
+QUEUE_READY = Gauge(
+    "tubepost_queue_ready",
+    "Records that are due and wait: for a slot, for their destination, or in a pause.",
+    ["channel"],
+)
+QUEUE_SET_ASIDE = Gauge(
+    "tubepost_queue_set_aside", "Records that are held or parked: nothing is tried for them."
+)
+DESTINATIONS_BACKED_OFF = Gauge(
+    "tubepost_destinations_backed_off", "Remote destinations that get nothing but probes."
+)
 SLOTS_USED = Gauge("tubepost_slots_used", "Deliveries handed out and not over.", ["channel"])
+SLOTS_LIMIT = Gauge("tubepost_slots_limit", "Deliveries at once, at most.", ["channel"])
 SHARDS_OWNED = Gauge("tubepost_shards_owned", "Shards of the queue this scheduler owns.")
 LOGINS = Counter("tubepost_logins", "Logins, by service and result.", ["service", "result"])
 POP3_SESSIONS = Gauge("tubepost_pop3_sessions", "Open POP3 sessions.")

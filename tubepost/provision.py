@@ -4,6 +4,7 @@ The memory streams (DISPATCH, leases) vanish with a single server's restart and 
 What exists is left as it is: changing a stream is an operator's act.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nats.aio.client import Client
@@ -27,6 +28,9 @@ DUPLICATE_WINDOW = 600.0
 ACK_WAIT = 60.0
 MAX_JOBS = 100_000
 
+MAX_UNFINISHED = 20_000
+"""Jobs of a channel that workers may hold at once, all workers together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -46,10 +50,34 @@ async def provision(client: Client, plan: Plan) -> bool:
             if await _made(js, config):
                 created.add(config.name)
         for channel in subjects.CHANNELS:
-            await js.add_consumer(subjects.DISPATCH, _worker(channel))
+            await _make_worker(js, channel)
     except (APIError, *NETWORK_ERRORS) as error:
         raise Unavailable(f"cannot make the streams: {error!r}") from error
     return subjects.DISPATCH in created
+
+
+async def limit_jobs(client: Client, most: Mapping[str, int], shards: int) -> None:
+    """Holds a channel to `most` deliveries at once where its shards, with one each, could not.
+
+    Changes only what is not so yet. Raises Unavailable.
+    """
+    js = client.jetstream(timeout=5)
+    try:
+        for channel, limit in most.items():
+            wanted = limit if 0 < limit < shards else MAX_UNFINISHED
+            there = await js.consumer_info(subjects.DISPATCH, channel)
+            if there.config.max_ack_pending != wanted:
+                await js.add_consumer(subjects.DISPATCH, _worker(channel, wanted))
+    except (APIError, *NETWORK_ERRORS) as error:
+        raise Unavailable(f"cannot limit the jobs: {error!r}") from error
+
+
+async def _make_worker(js: JetStreamContext, channel: str) -> None:
+    """What is there keeps its limit: the owner of shard 0 sets it."""
+    try:
+        await js.consumer_info(subjects.DISPATCH, channel)
+    except NotFoundError:
+        await js.add_consumer(subjects.DISPATCH, _worker(channel, MAX_UNFINISHED))
 
 
 async def _made(js: JetStreamContext, config: StreamConfig) -> bool:
@@ -104,13 +132,13 @@ def _dispatch(plan: Plan) -> StreamConfig:
     )
 
 
-def _worker(channel: str) -> ConsumerConfig:
+def _worker(channel: str, unfinished: int) -> ConsumerConfig:
     return ConsumerConfig(
         durable_name=channel,
         filter_subject=subjects.jobs(channel),
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT,
-        max_ack_pending=20_000,
+        max_ack_pending=unfinished,
         max_deliver=-1,
     )
 

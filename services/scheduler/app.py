@@ -3,25 +3,39 @@
 import asyncio
 import os
 import time
+from functools import partial
 
+from services.scheduler import gauges
 from services.scheduler.api import Views, router
 from services.scheduler.lease import Lease
 from services.scheduler.owner import Owner
 from services.scheduler.settings import Settings
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits
-from tubepost import control_values, maillog, metrics, subjects
+from tubepost import control_values, maillog, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.errors import Unavailable
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
-from tubepost.provision import Plan, provision
-from tubepost.record import State
+from tubepost.provision import Plan, limit_jobs, provision
 from tubepost.runtime import Context
 from tubepost.tasks import background
 
 PAUSE = 0.5
+
+CONCURRENCY = {
+    subjects.LOCAL: control_values.CONCURRENCYLOCAL,
+    subjects.REMOTE: control_values.CONCURRENCYREMOTE,
+}
+
+
+def share(limit: int, shard: int, shards: int) -> int:
+    """A shard's part of a limit: all parts together are the limit, but none is 0 unless it is.
+
+    A limit below the number of shards is kept by `limit_jobs`.
+    """
+    return limit and max(1, limit // shards + (shard < limit % shards))
 
 
 class Scheduler:
@@ -35,6 +49,7 @@ class Scheduler:
         self._plan = Plan(settings.shards, settings.replicas, settings.relay_window)
         self._streams_wanted = asyncio.Event()
         self.streams_made = asyncio.Event()
+        self._limits_changed = asyncio.Event()
         self.owners: dict[int, Owner] = {}
 
     async def keep_streams(self) -> None:
@@ -48,6 +63,7 @@ class Scheduler:
                 await asyncio.sleep(PAUSE)
                 continue
             self.streams_made.set()
+            self._limits_changed.set()
             if dispatch_is_new:
                 await asyncio.gather(*(owner.jobs_lost() for owner in self.owners.values()))
             await self._streams_wanted.wait()
@@ -78,22 +94,37 @@ class Scheduler:
             shard,
             settler,
             clock=time.time,
-            limits=self._limits,
+            limits=partial(self._limits, shard),
             wanted=self.streams_wanted,
         )
         self.owners[shard] = owner
+        self._limits_changed.set()
         async with background(owner.run()):
             return await lease.keep()
 
-    def _limits(self) -> Limits:
-        """A shard's part of the limits, which are for all shards together; never less than one."""
+    def _limits(self, shard: int) -> Limits:
+        """A shard's part of the limits, which are for all shards together."""
         shards = self._settings.shards
-        names = {
-            subjects.LOCAL: control_values.CONCURRENCYLOCAL,
-            subjects.REMOTE: control_values.CONCURRENCYREMOTE,
+        channel = {
+            name: share(self.control.get(setting), shard, shards)
+            for name, setting in CONCURRENCY.items()
         }
-        channel = {name: -(-self.control.get(s) // shards) for name, s in names.items()}
-        return Limits(channel, self._settings.per_destination)
+        return Limits(channel, self.control.get(control_values.DESTINATIONS))
+
+    async def limit_jobs(self) -> None:
+        """Keeps a limit that is smaller than the number of shards; for the owner of shard 0."""
+        while True:
+            await self._limits_changed.wait()
+            self._limits_changed.clear()
+            if 0 not in self.owners:
+                continue
+            most = {name: self.control.get(setting) for name, setting in CONCURRENCY.items()}
+            try:
+                await limit_jobs(self._bus.client, most, self._settings.shards)
+            except Unavailable as error:
+                maillog.bus_error(str(error))
+                await asyncio.sleep(PAUSE)
+                self._limits_changed.set()
 
     async def hear_hint(self, _subject: str, data: bytes) -> None:
         """A worker says that a record is gone."""
@@ -105,21 +136,15 @@ class Scheduler:
             each.unit_ended(key)
 
     def settings_changed(self) -> None:
+        self._limits_changed.set()
         for owner in self.owners.values():
             owner.wake()
 
     def measure(self) -> None:
         """Sets the gauges of the queue; called when metrics are read."""
-        units = [held for owner in self.owners.values() for held in owner.shard.units.values()]
-        now = time.time()
-        for state in State:
-            count = sum(held.record.state is state for held in units)
-            metrics.QUEUE_DEPTH.labels(state).set(count)
-        oldest = min((held.record.created for held in units), default=now)
-        metrics.QUEUE_OLDEST.set(max(0.0, now - oldest))
-        for channel in subjects.CHANNELS:
-            used = sum(owner.shard.used(channel) for owner in self.owners.values())
-            metrics.SLOTS_USED.labels(channel).set(used)
+        gauges.measure(
+            [(owner.shard, self._limits(n)) for n, owner in self.owners.items()], time.time()
+        )
 
     def not_ready(self) -> str:
         """Readiness: the streams are there. Without a shard it is a stand-by, and ready."""
@@ -147,6 +172,6 @@ async def _run(settings: Settings, context: Context, bus: NatsBus, scheduler: Sc
     context.before_metrics.append(scheduler.measure)
     scheduler.control.mirror.listeners.append(scheduler.settings_changed)
     owners = [scheduler.own(shard) for shard in range(settings.shards)]
-    async with background(*owners):
+    async with background(*owners, scheduler.limit_jobs()):
         context.ready()
         await context.stopping.wait()

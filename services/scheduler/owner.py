@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
+from services.scheduler.expiry import Expired
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits, Shard
 from tubepost import maillog, subjects
@@ -66,6 +67,7 @@ class Owner:
         self._loaded = asyncio.Event()
         self._news = asyncio.Event()
         self._to_settle: asyncio.Queue[Key] = asyncio.Queue()
+        self._to_expire: asyncio.Queue[Expired] = asyncio.Queue()
         self._suspect: set[Key] = set()
         """Keys an earlier job may still be at work on."""
         self._groups: dict[str, int] = {}
@@ -85,6 +87,7 @@ class Owner:
             group.create_task(self._follow())
             group.create_task(self._dispatch())
             group.create_task(self._check_lost())
+            group.create_task(self._expire())
             for _ in range(8):
                 group.create_task(self._settle())
 
@@ -92,7 +95,7 @@ class Owner:
 
     def gone(self, key: Key, seq: int) -> None:
         """A hint: that version of a record is no longer there."""
-        record = self.shard.gone(key, seq)
+        record = self.shard.gone(key, seq, self._clock())
         self._suspect.discard(key)
         self.unreadable.pop(key, None)
         if record:
@@ -149,7 +152,7 @@ class Owner:
         self.unreadable.pop(record.key, None)
         if record.record.state is State.GROUP:
             self._groups.setdefault(record.key.mail_id, 0)
-        if self.shard.put(record):
+        if self.shard.put(record, self._clock()):
             self._to_settle.put_nowait(record.key)
         self._news.set()
 
@@ -161,9 +164,13 @@ class Owner:
         while True:
             self._news.clear()
             due = self.shard.due(self._clock(), self._limits())
+            for each in self.shard.expired_behind_backoff(self._settler.lifetime):
+                self._to_expire.put_nowait(each)
             if due:
                 await asyncio.gather(*(self._send(unit) for unit in due))
                 await asyncio.sleep(ROUND)
+            elif self.shard.searching:
+                await asyncio.sleep(0)
             else:
                 await self._wait_for_news()
 
@@ -217,6 +224,29 @@ class Owner:
                 self._to_settle.put_nowait(Key(self._number, mail_id, subjects.SPLIT_UNIT))
 
     # --- settling
+
+    async def _expire(self) -> None:
+        """Ends units whose last try was their destination's failed probe."""
+        while True:
+            each = await self._to_expire.get()
+            try:
+                await self._expire_one(each)
+            except (Unavailable, StoreFull, Conflict):
+                self.shard.put_back(each.key, self._clock() + AGAIN)
+            except Exception:  # noqa: BLE001 - one bad record must not stop the shard
+                maillog.bug(f"expiry of {each.key}")
+                self.shard.put_back(each.key, self._clock() + CHECK_OUT)
+
+    async def _expire_one(self, each: Expired) -> None:
+        """Not while a job for it is out, be it an earlier owner's: it may be on its way."""
+        known = self.shard.units.get(each.key)
+        if known is None:
+            return
+        job = each.key.job(known.record.channel)
+        if await self._bus.read(subjects.DISPATCH, job, leader=True):
+            self.shard.held_by_worker([each.key], self._clock())
+        elif not await self._settler.expire(each.key, each.error):
+            self.gone(each.key, known.seq)
 
     async def _settle(self) -> None:
         while True:

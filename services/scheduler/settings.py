@@ -12,6 +12,3 @@ class Settings(CommonSettings):
     relay_window: float = Field(
         10_800, ge=60, description="Seconds an entry of the relay list lives at most."
     )
-    per_destination: int = Field(
-        20, ge=1, description="Deliveries to one remote destination at once."
-    )

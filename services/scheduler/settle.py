@@ -7,11 +7,16 @@ from services.scheduler import bounce
 from tubepost import lifecycle, maillog, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
+from tubepost.errors import Conflict
 from tubepost.mailstore import MailStore, MissingBody
+from tubepost.outcome import Deferred
 from tubepost.ports import Clock
-from tubepost.record import Envelope, Held, State
+from tubepost.record import Envelope, Held, Record, State
 from tubepost.routing import route
 from tubepost.subjects import Key
+
+NOT_REACHED = "Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)"
+"""What a unit ends with where its destination's probe left no text."""
 
 
 class Settler:
@@ -57,6 +62,34 @@ class Settler:
             return False
         await self._store.settle(held, lambda record: lifecycle.parked(record, why))
         maillog.parked(key, why)
+        return True
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds a mail stays in the queue before its last try."""
+        return self._control.retry_rules.lifetime
+
+    async def expire(self, key: Key, error: str) -> bool:
+        """Ends a unit past its lifetime: its last try was its destination's probe, with that error.
+
+        False where the record is gone. Raises Conflict where this is not the time, Unavailable.
+        """
+        held = await self._store.read(key)
+        if held is None:
+            return False
+        if held.record.state is State.PENDING and not await self.may_go_out(held):
+            raise Conflict(f"{key} is being split")
+        why = Deferred(text=error or NOT_REACHED, status="4.4.1", no_connection=True)
+        outcomes = dict.fromkeys(held.record.waiting, why)
+        now, rules = self._clock(), self._control.retry_rules
+
+        def change(record: Record) -> Record:
+            if record.state is not State.PENDING or not rules.is_last(record.clock_start, now):
+                raise Conflict(f"{key} was changed meanwhile")
+            return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=rules)
+
+        settled = await self._store.settle(held, change)
+        maillog.attempted(held, outcomes, settled, seconds=0.0)
         return True
 
     async def may_go_out(self, unit: Held) -> bool:

@@ -75,11 +75,11 @@ async def views(bus: MemoryBus, clock: FakeClock, *shards: list[Held]) -> Views:
             number,
             settler,
             clock=clock,
-            limits=lambda: Limits({}, destination=1),
+            limits=lambda: Limits({}),
             wanted=lambda: None,
         )
         for seq, one in enumerate(units, 1):
-            owner.shard.put(replace(one, seq=seq))
+            owner.shard.put(replace(one, seq=seq), clock())
         owner._loaded.set()
         asked.append(Views(bus, 2, {number: owner}))
         await bus.answer(subjects.VIEW_ANY, asked[-1].answer)

@@ -24,7 +24,7 @@ from tubepost.routing import Route
 from tubepost.subjects import LOCAL, REMOTE, Key
 from tubepost.tasks import background
 
-WIDE = Limits({LOCAL: 100, REMOTE: 100}, destination=20)
+WIDE = Limits({LOCAL: 100, REMOTE: 100})
 SHARDS = 1
 
 

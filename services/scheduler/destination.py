@@ -1,0 +1,139 @@
+"""How much one destination is given at once: learnt from what it did with the last units. Pure.
+
+It begins with a few; each answer allows one more, up to its limit, each failure to connect half as
+many. Two failures with no answer between them, and nothing goes out to it for a while (qmail's
+tcpto, shared by all workers); then one unit tries whether it is back.
+"""
+
+from math import inf
+
+from tubepost.destination_limits import Limit
+from tubepost.retry import chance
+
+START = 5
+"""Units at once for a destination nothing is known of."""
+
+PATIENCE = 2
+"""Failures to connect, without an answer between them, after which it is backed off."""
+
+FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0
+"""Seconds a back-off lasts: the first one, and no other longer than that. Each doubles."""
+
+SPREAD = 0.1
+"""Share of a wait it may be shorter or longer: destinations that failed together do not return
+together."""
+
+UNLIMITED = Limit(1_000_000)
+"""Of a local destination: only its channel limits it."""
+
+
+class Destination:
+    """What is known of one destination. Times are seconds since 1970.
+
+    `out`: units that are out for it. `window`: how many it is trusted with. `failures`: how often
+    it could not be reached since its last answer; `error`: what the last one said. Nothing goes
+    out before `until`.
+    """
+
+    __slots__ = (
+        "_backed_off_at", "_next", "_start", "error", "failures", "limit", "out", "until", "window",
+    )  # fmt: skip
+
+    def __init__(self, limit: Limit, start: int = START) -> None:
+        self.limit = limit
+        self.window = self._start = start
+        self.out = 0
+        self.failures = 0
+        self.error = ""
+        self.until = 0.0
+        self._backed_off_at = 0.0
+        self._next = 0.0  # when the next unit would go if they went evenly (GCRA)
+
+    @property
+    def allowed(self) -> int:
+        """Units that may be out at once."""
+        return min(self.window, self.limit.concurrency)
+
+    @property
+    def backed_off(self) -> bool:
+        """From its second failure until it answers, its probes included."""
+        return self.failures >= PATIENCE
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it failed, and is trusted with no more than one unit."""
+        return self.failures > 0 and self.window == 1
+
+    def free_at(self, now: float) -> float:
+        """When the next unit may go: an instant, `now` or earlier, or inf = once one came back."""
+        if now < self.until:
+            return self.until
+        if self.out >= self.allowed:
+            return inf
+        return self._rate_at()
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was learnt of it."""
+        return not self.failures and self.window == self._start
+
+    @property
+    def remembered_until(self) -> float:
+        """How long it has to be kept, though nothing waits for it or is out."""
+        return max(self.until, self._next) if self.limit.rate else self.until
+
+    def went_out(self, now: float) -> None:
+        self.out += 1
+        if self.limit.rate:
+            self._next = max(self._next, now) + 1 / self.limit.rate
+
+    def came_back(self) -> None:
+        self.out -= 1
+
+    def undone(self) -> None:
+        """The unit that came back had not been sent: it does not count for the rate."""
+        if self.limit.rate:
+            self._next -= 1 / self.limit.rate
+
+    def suspected(self, error: str) -> None:
+        """A record says that the last attempt did not reach it. Nobody here has tried it yet."""
+        if self.blank:
+            self.failures, self.window, self.error = 1, 1, error
+
+    def answered(self) -> None:
+        """A host of it spoke to us."""
+        if self.backed_off:
+            self.reopen()
+        else:
+            self.failures, self.window = 0, min(self.allowed + 1, self.limit.concurrency)
+
+    def failed(self, sent: float, now: float, name: str, error: str) -> bool:
+        """A unit that went out at `sent` did not reach it. True where it is backed off anew.
+
+        Those that were out already when the back-off began say nothing new.
+        """
+        self.error = error
+        if self.backed_off and sent <= self._backed_off_at:
+            return False
+        self.failures += 1
+        self.window = max(1, self.allowed // 2)
+        if not self.backed_off:
+            return False
+        self.window, self._backed_off_at = 1, now
+        self.until = now + wait(name, self.failures - PATIENCE)
+        return True
+
+    def reopen(self) -> None:
+        """As if nothing was known of it."""
+        self.failures, self.window, self.until = 0, self._start, 0.0
+
+    def _rate_at(self) -> float:
+        """The first instant its rate allows; a second's worth may go at once."""
+        rate = self.limit.rate
+        return self._next - (max(1.0, rate) - 1) / rate if rate else 0.0
+
+
+def wait(name: str, doublings: int) -> float:
+    """Seconds a back-off lasts, after that many probes that failed too."""
+    spread = SPREAD * (2 * chance(f"{name} {doublings}") - 1)
+    return float(min(FIRST_WAIT * 2 ** min(doublings, 16), LONGEST_WAIT) * (1 + spread))

@@ -1,0 +1,103 @@
+"""`destinations`: how many deliveries at once, and how many a second, a remote domain gets. Pure.
+
+An entry is `domain:concurrency[:rate]`. `domain` may be `.suffix` (every host below it) or empty
+(every other domain), as in smtproutes; `rate` is `N/s`, `N/m` or `N/h`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tubepost.address import parse_domain, printable
+from tubepost.errors import BadInput
+
+MOST = 10_000
+"""The highest concurrency, as for a channel."""
+
+MOST_A_SECOND = 10_000
+
+_RATE = re.compile(r"([1-9]\d{0,8})/([smh])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`concurrency`: deliveries at once. `rate`: deliveries a second, None = as many as there are.
+
+    A delivery is one unit of a mail: its recipients at that domain, 50 at most.
+    """
+
+    concurrency: int
+    rate: float | None = None
+
+
+Table = Mapping[str, Limit]
+"""By domain, `.suffix` or "" for the default."""
+
+DEFAULT = Limit(20)
+
+
+def parse(entries: Iterable[str]) -> Table:
+    """The limits in `entries`, one each; blank ones and `#` comments are passed over.
+
+    Raises BadInput for the first entry that is wrong.
+    """
+    table: dict[str, Limit] = {}
+    for entry in entries:
+        text = entry.strip()
+        if not text or text.startswith("#"):
+            continue
+        domain, limit = _parse_entry(text)
+        if domain in table:
+            raise BadInput(f"destinations: {domain or 'the default'} has two limits; keep one")
+        table[domain] = limit
+    return table
+
+
+def lookup(table: Table, domain: str) -> Limit:
+    """The limit of a mail domain: its exact name, then suffixes, then the default."""
+    name = domain.lower()
+    found = table.get(name)
+    at = name.find(".") if table else -1
+    while found is None and at >= 0:
+        found = table.get(name[at:])
+        at = name.find(".", at + 1)
+    return found or table.get("", DEFAULT)
+
+
+def _parse_entry(text: str) -> tuple[str, Limit]:
+    try:
+        end = text.find("]") + 1 if text.startswith("[") else 0  # an address literal has colons
+        first, *numbers = (part.strip() for part in text[end:].split(":"))
+        domain = text[:end] + first
+        if len(numbers) not in (1, 2):
+            raise BadInput("write domain:concurrency or domain:concurrency:rate")
+        rate = _parse_rate(numbers[1]) if len(numbers) == 2 else None
+        return _parse_domain_part(domain), Limit(_parse_concurrency(numbers[0]), rate)
+    except BadInput as error:
+        raise BadInput(f"destinations: {printable(text)!r}: {error}") from error
+
+
+def _parse_domain_part(text: str) -> str:
+    if not text:
+        return ""
+    if text.startswith("."):
+        return "." + parse_domain(text[1:]).lower()
+    return parse_domain(text).lower()
+
+
+def _parse_concurrency(text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= MOST:
+        return int(text)
+    raise BadInput(f"{printable(text)!r} is not a number of deliveries at once, from 1 to {MOST}")
+
+
+def _parse_rate(text: str) -> float:
+    found = _RATE.fullmatch(text)
+    if found:
+        rate = int(found[1]) / _SECONDS[found[2]]
+        if rate <= MOST_A_SECOND:
+            return rate
+    raise BadInput(
+        f"{printable(text)!r} is not a rate; write N/s, N/m or N/h, {MOST_A_SECOND}/s at most"
+    )
