@@ -132,7 +132,7 @@ class Events:
                 break
             if not number % BREATH:
                 await asyncio.sleep(0)  # what deliver or take mail comes first
-            mail_id, event = self._waiting.popleft()
+            mail_id, event = self._waiting[0]  # it leaves once it is told, should we be cancelled
             subject = subjects.mail_events(mail_id) if mail_id else subjects.EVENT_QUEUE
             try:
                 await self._bus.tell(subject, encoded(event))
@@ -141,6 +141,7 @@ class Events:
             except Exception:  # noqa: BLE001 - an event is never worth a mail
                 metrics.EVENTS_DROPPED.inc()
                 maillog.bug(f"telling {event['event']}")
+            self._waiting.popleft()
         if self._waiting:
             self._news.set()
 
