@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from ctl import account_commands, control_commands, queue_commands, relay_commands
+from ctl import account_commands, control_commands, log_commands, queue_commands, relay_commands
 from ctl.client import Refused
 from tubepost.errors import BadInput, TubepostError
 
@@ -27,6 +27,8 @@ app.add_typer(relay_commands.relay, name="relay")
 app.command("qstat")(queue_commands.qstat)
 app.command("qread")(queue_commands.qread)
 app.command("send")(queue_commands.send)
+app.command("log")(log_commands.log)
+app.command("trace")(log_commands.trace)
 
 
 @app.command("up")

@@ -29,7 +29,7 @@ class Service:
 
 SERVICES: Mapping[str, Service] = {
     "scheduler": Service(
-        services.scheduler.settings.Settings, services.scheduler.app.serve, ("queue",)
+        services.scheduler.settings.Settings, services.scheduler.app.serve, ("queue", "events")
     ),
     "popauth": Service(
         services.popauth.settings.Settings,

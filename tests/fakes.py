@@ -5,7 +5,7 @@ The bus keeps what the ports promise and nothing more: one process, no disk, no 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from tubepost import subjects
@@ -38,8 +38,14 @@ class _Stream:
     last: int = 0
     messages: dict[int, Stored] = field(default_factory=dict)
     ends: dict[int, float] = field(default_factory=dict)
+    times: dict[int, float] = field(default_factory=dict)
     ids: dict[str, tuple[int, float]] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def keep(self, message: Stored, at: float) -> None:
+        self.messages[message.seq] = message
+        self.times[message.seq] = at
+        self.changed()
 
     def of(self, pattern: str, after: int = 0) -> list[Stored]:
         newer = (m for seq, m in self.messages.items() if seq > after)
@@ -74,12 +80,17 @@ class MemoryBus:
         self._clock = clock
         names = [subjects.queue_stream(shard) for shard in range(shards)]
         names += [subjects.bucket_stream(bucket) for bucket in BUCKETS]
-        self._streams = {n: _Stream() for n in [*names, subjects.MAIL, subjects.DISPATCH]}
+        names += [subjects.MAIL, subjects.DISPATCH, subjects.EVENTS]
+        self._streams = {name: _Stream() for name in names}
         self.dispatch = self._streams[subjects.DISPATCH]
         self._answers: list[tuple[str, str, Handler]] = []
         self._out: dict[str, int] = {}
         self._taken, self._repeated = set[int](), set[int]()
         self.signs_of_life, self.away, self.full = 0, False, False
+
+    @property
+    def connected(self) -> bool:
+        return not self.away
 
     async def append(
         self,
@@ -106,12 +117,11 @@ class MemoryBus:
             for old in there:
                 del stream.messages[old.seq]
         stream.last += 1
-        stream.messages[stream.last] = Stored(subject, stream.last, dict(headers or {}), data)
+        stream.keep(Stored(subject, stream.last, dict(headers or {}), data), self._clock())
         if msg_id is not None:
             stream.ids[msg_id] = (stream.last, self._clock())
         if ttl is not None or name == subjects.bucket_stream(subjects.RELAY):
             stream.ends[stream.last] = self._clock() + (ttl or RELAY_WINDOW)
-        stream.changed()
         return stream.last
 
     async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
@@ -130,7 +140,7 @@ class MemoryBus:
 
     async def follow(
         self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
-    ) -> AsyncIterator[Stored | CaughtUp]:
+    ) -> AsyncGenerator[Stored | CaughtUp, None]:
         store = await self._stream(stream)
         last, caught_up = after, False
         while True:
@@ -142,6 +152,11 @@ class MemoryBus:
                 caught_up = True
                 yield CaughtUp()
             await news.wait()
+
+    async def position(self, stream: str, *, since: float | None = None) -> int:
+        store = await self._stream(stream)
+        later = (seq for seq in store.messages if since is not None and store.times[seq] >= since)
+        return min(later, default=store.last + 1) - 1
 
     async def work(self, channel: str, slots: int) -> AsyncIterator[MemoryJob]:
         self._out[channel] = 0
@@ -169,6 +184,8 @@ class MemoryBus:
 
     async def tell(self, subject: str, data: bytes = b"") -> None:
         await self._asked(subject, data)
+        if _stream_of(subject) in self._streams and not self.full:
+            await self.append(subject, data)
 
     async def ask(self, subject: str, data: bytes, *, seconds: float = 5.0) -> bytes:
         with contextlib.suppress(TimeoutError):
@@ -208,6 +225,7 @@ def _stream_of(subject: str) -> str:
     kind, name = f"{subject}.".split(".")[:2]
     bucket = subjects.bucket_stream(name)
     streams = {"q": f"QUEUE_{name}", "mail": subjects.MAIL, "d": subjects.DISPATCH, "$KV": bucket}
+    streams["event"] = subjects.EVENTS
     return streams.get(kind, subject)
 
 

@@ -55,6 +55,10 @@ class NatsServer:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        return self._started.pid
+
     def start(self) -> None:
         """Does nothing to a running server. It answers some time after this: see `connect`."""
         if not self.running:

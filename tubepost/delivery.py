@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tubepost import lifecycle, maillog, retry, subjects
+from tubepost.attempts import Attempts
 from tubepost.errors import Unavailable
+from tubepost.events import NOBODY, Teller
 from tubepost.mailstore import MailStore, MissingBody
 from tubepost.outcome import Deferred, Outcome
 from tubepost.ports import Bus, Clock, Job
@@ -62,15 +64,17 @@ class Worker:
         slots: int,
         clock: Clock,
         rules: Callable[[], Rules],
+        events: Teller = NOBODY,
     ) -> None:
         self._bus, self._store, self._channel, self._courier = bus, store, channel, courier
         self._slots, self._clock, self._rules = slots, clock, rules
+        self._attempts = Attempts(events, clock)
         self._held: dict[Key, tuple[Job, asyncio.Task[None]]] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Works until `stopping` is set, then lets the running deliveries end."""
         await self._bus.answer(subjects.INFLIGHT_ANY, self._which_held)
-        async with background(self._give_signs_of_life()):
+        async with background(self._give_signs_of_life(), self._attempts.watch()):
             async with background(self._take_jobs()):
                 await stopping.wait()
             await asyncio.gather(*(task for _, task in self._held.values()))
@@ -122,13 +126,17 @@ class Worker:
 
     async def _attempt(self, held: Held) -> None:
         began = self._clock()
+        self._attempts.begins(held, began)
         try:
             outcomes = await self._outcomes(held)
         except MissingBody as error:
             why = str(error)  # not the sender's fault, nor the recipient's: never a bounce
             await self._store.settle(held, lambda record: lifecycle.parked(record, why))
             maillog.parked(held.key, why)
+            self._attempts.parked(held.key, why)
             return
+        finally:
+            self._attempts.over(held.key)
         now = self._clock()
 
         def change(record: Record) -> Record:
@@ -139,6 +147,7 @@ class Worker:
 
         settled = await self._store.settle(held, change)
         maillog.attempted(held, outcomes, settled, seconds=now - began)
+        self._attempts.stored(held, outcomes, settled, began=began, now=now)
 
     async def _outcomes(self, held: Held) -> Mapping[str, Outcome]:
         record = held.record

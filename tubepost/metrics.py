@@ -56,4 +56,7 @@ LOGINS = Counter("tubepost_logins", "Logins, by service and result.", ["service"
 POP3_SESSIONS = Gauge("tubepost_pop3_sessions", "Open POP3 sessions.")
 RELAY_OPENED = Counter("tubepost_relay_opened", "What a login did to the relay list.", ["result"])
 BUGS = Counter("tubepost_bugs", "Exceptions that no code expected; each has a log line.")
+EVENTS_DROPPED = Counter(
+    "tubepost_events_dropped", "Events that were not written: the buffer was full, the bus away."
+)
 BUS_LOST = Counter("tubepost_bus_lost", "Times the connection to the bus went away.")

@@ -7,8 +7,9 @@ or the server becomes Unavailable, Conflict or StoreFull.
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from nats.aio.client import Client
@@ -77,6 +78,7 @@ class NatsBus:
 
     @property
     def connected(self) -> bool:
+        """See ports.Bus."""
         return self._nc.is_connected
 
     async def close(self) -> None:
@@ -159,11 +161,22 @@ class NatsBus:
 
     def follow(
         self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
-    ) -> AsyncIterator[Stored | CaughtUp]:
+    ) -> AsyncGenerator[Stored | CaughtUp, None]:
         """See ports.Bus."""
         return follow(
             self._nc, self._reconnected, stream, subject, after=after, headers_only=headers_only
         )
+
+    async def position(self, stream: str, *, since: float | None = None) -> int:
+        """See ports.Bus."""
+        if since is not None:
+            begin = datetime.fromtimestamp(since, UTC).isoformat()
+            query = json.dumps({"start_time": begin, "batch": 1}).encode()
+            first = (await self._call(f"$JS.API.DIRECT.GET.{stream}", query)).headers or {}
+            if "Nats-Sequence" in first:
+                return int(first["Nats-Sequence"]) - 1
+        info = _checked((await self._call(f"$JS.API.STREAM.INFO.{stream}", b"")).data)
+        return int(info["state"]["last_seq"])
 
     def work(self, channel: str, slots: int) -> AsyncIterator[Job]:
         """See ports.Bus."""

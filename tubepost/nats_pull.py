@@ -8,7 +8,7 @@ lost) is made again from the last sequence seen. Every `reconnected` event start
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import nats.errors
@@ -146,7 +146,7 @@ async def follow(
     *,
     after: int,
     headers_only: bool,
-) -> AsyncIterator[Stored | CaughtUp]:
+) -> AsyncGenerator[Stored | CaughtUp, None]:
     """See ports.Bus.follow."""
     batch = FOLLOW_BATCH_HEADERS if headers_only else FOLLOW_BATCH
     last = after

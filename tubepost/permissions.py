@@ -27,6 +27,7 @@ def rights(shards: int) -> dict[str, Rights]:
             (
                 "mail.>",
                 "q.>",
+                subjects.EVENT_MAIL_ANY,
                 subjects.AUTH_CHECK,
                 "$JS.API.INFO",
                 *_reads([*shared, subjects.RELAY]),
@@ -39,6 +40,8 @@ def rights(shards: int) -> dict[str, Rights]:
                 "mail.>",
                 "q.>",
                 "d.>",
+                subjects.EVENT_MAIL_ANY,
+                subjects.EVENT_QUEUE,
                 f"$KV.{subjects.LEASES}.>",
                 subjects.INFLIGHT_ANY,
                 subjects.VIEW_ANY,
@@ -93,6 +96,7 @@ def _worker(channel: str, shards: int, buckets: Iterable[str]) -> Rights:
     return Rights(
         (
             "q.>",
+            subjects.EVENT_MAIL_ANY,
             subjects.DONE_HINT_ANY,
             subjects.INFLIGHT_ANY,
             f"$JS.API.CONSUMER.MSG.NEXT.{dispatch}.{channel}",

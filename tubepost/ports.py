@@ -4,7 +4,7 @@ Two adapters exist: tubepost.nats_bus on a real nats-server, tests/fakes.py in m
 suite (tests/contracts) holds both to what is written here.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,6 +50,11 @@ class Bus(Protocol):
     unknown whether a write was stored, and the caller repeats it, same `msg_id`, same `expect`.
     """
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a server now, as far as one can know."""
+        ...
+
     async def append(  # noqa: PLR0913 - the store's own options
         self,
         subject: str,
@@ -86,8 +91,15 @@ class Bus(Protocol):
 
     def follow(
         self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
-    ) -> AsyncIterator[Stored | CaughtUp]:
+    ) -> AsyncGenerator[Stored | CaughtUp, None]:
         """Every message with a sequence above `after`, in order, for ever, across reconnects."""
+        ...
+
+    async def position(self, stream: str, *, since: float | None = None) -> int:
+        """A stream's last sequence; with `since`: the last one stored before that instant.
+
+        Give it to `follow` as `after` to see what comes now, or what came since then.
+        """
         ...
 
     def work(self, channel: str, slots: int) -> AsyncIterator[Job]:
@@ -97,7 +109,7 @@ class Bus(Protocol):
     def release(self, channel: str) -> None: ...
 
     async def tell(self, subject: str, data: bytes = b"") -> None:
-        """Core publish: no store, no promise."""
+        """Core publish: no promise. A stream stores it if the subject is one of its own."""
 
     async def ask(self, subject: str, data: bytes, *, seconds: float = 5.0) -> bytes:
         """Core request to whoever answers first. Unavailable when nobody does."""

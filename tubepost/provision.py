@@ -20,13 +20,15 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
-from tubepost import subjects
+from tubepost import maillog, subjects
 from tubepost.errors import Unavailable
 from tubepost.nats_pull import NETWORK_ERRORS
 
 DUPLICATE_WINDOW = 600.0
 ACK_WAIT = 60.0
 MAX_JOBS = 100_000
+NO_ROOM = {10023, 10028, 10047}
+"""The server's codes for: what this stream may take at most is more than is left."""
 
 MAX_UNFINISHED = 20_000
 """Jobs of a channel that workers may hold at once, all workers together."""
@@ -34,11 +36,13 @@ MAX_UNFINISHED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`relay_window`: seconds an address stays on the relay list."""
+    """`relay_window`: seconds an address stays on the relay list. Events: seconds, octets kept."""
 
     shards: int
     replicas: int
     relay_window: float
+    events_age: float = 604_800.0
+    events_bytes: int = 1 << 29
 
 
 async def provision(client: Client, plan: Plan) -> bool:
@@ -47,7 +51,7 @@ async def provision(client: Client, plan: Plan) -> bool:
     created = set()
     try:
         for config in streams(plan):
-            if await _made(js, config):
+            if await (_made_if_room if config.name == subjects.EVENTS else _made)(js, config):
                 created.add(config.name)
         for channel in subjects.CHANNELS:
             await _make_worker(js, channel)
@@ -90,10 +94,21 @@ async def _made(js: JetStreamContext, config: StreamConfig) -> bool:
     return False
 
 
+async def _made_if_room(js: JetStreamContext, config: StreamConfig) -> bool:
+    """As `_made`; without room for this stream only the lives of mails stay unwritten."""
+    try:
+        return await _made(js, config)
+    except APIError as error:
+        if error.err_code not in NO_ROOM:
+            raise
+        maillog.bus_error(f"no {config.name}, so nothing is kept of what happens: {error}")
+        return False
+
+
 def streams(plan: Plan) -> list[StreamConfig]:
     """Every stream, buckets included."""
     queue = [_queue(s, plan) for s in range(plan.shards)]
-    return [*queue, _mail(plan), _dispatch(plan), _leases(plan), *_buckets(plan)]
+    return [*queue, _mail(plan), _dispatch(plan), _leases(plan), *_buckets(plan), _events(plan)]
 
 
 def _queue(shard: int, plan: Plan) -> StreamConfig:
@@ -180,3 +195,18 @@ def _buckets(plan: Plan) -> list[StreamConfig]:
         **({"persist_mode": PersistMode.ASYNC} if alone else {}),
     )
     return [relay, bucket(subjects.DIRECTORY), bucket(subjects.CONTROL)]
+
+
+def _events(plan: Plan) -> StreamConfig:
+    """What happened: the oldest goes first, and a crash may take the newest (decision 0010)."""
+    alone = plan.replicas == 1
+    return StreamConfig(
+        name=subjects.EVENTS,
+        subjects=[subjects.EVENT_ANY],
+        num_replicas=plan.replicas,
+        allow_direct=True,
+        discard=DiscardPolicy.OLD,
+        max_age=plan.events_age,
+        max_bytes=plan.events_bytes,
+        **({"persist_mode": PersistMode.ASYNC} if alone else {}),  # type: ignore[arg-type]
+    )

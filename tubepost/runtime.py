@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +27,10 @@ from pydantic import ValidationError
 from tubepost import maillog
 from tubepost.admin import Health, create_app
 from tubepost.errors import TubepostError
+from tubepost.events import Events
 from tubepost.nats_bus import NatsBus
 from tubepost.settings import CommonSettings, parse_listen
+from tubepost.tasks import background
 
 S = TypeVar("S", bound=CommonSettings)
 
@@ -71,6 +74,14 @@ class Context:
             yield bus
         finally:
             await bus.close()
+
+    @contextlib.asynccontextmanager
+    async def events(self, bus: NatsBus, settings: CommonSettings) -> AsyncIterator[Events]:
+        """Where this service tells what happens to mails; what is told last goes out, too."""
+        instance = f"{settings.hostname}-{os.getpid()}"
+        events = Events(bus, self.service, instance, time.time)
+        async with background(events.run()):
+            yield events
 
 
 class _Admin(uvicorn.Server):

@@ -14,6 +14,7 @@ LEASES = "leases"
 RELAY = "relay"
 DIRECTORY = "directory"
 CONTROL = "control"
+EVENTS = "EVENTS"
 
 LOCAL = "local"
 REMOTE = "remote"
@@ -128,6 +129,21 @@ def view(shard: int, what: str) -> str:
 VIEW_ANY = "ctl.*.*"
 
 INFLIGHT_ANY = "w.inflight.*"
+
+
+EVENT_ANY = "event.>"
+EVENT_MAIL_ANY = "event.mail.*"
+
+EVENT_QUEUE = "event.queue"
+"""Events of no single mail. `event.user.<...>` is kept free for what a user does."""
+
+
+def mail_events(mail_id: str) -> str:
+    """Events of a mail: three hex digits of the id's random part, so at most 4096 subjects.
+
+    A bounce's id begins with its original's: both share a subject.
+    """
+    return f"event.mail.{mail_id[20:23] or '000'}"
 
 
 def shard_of(channel: str, destination: str, mail_id: str, shards: int) -> int:

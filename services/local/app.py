@@ -18,7 +18,7 @@ async def serve(settings: Settings, context: Context) -> None:
     context.health.checks["local: mail root"] = lambda: (
         "" if settings.mail_root.is_dir() else f"{settings.mail_root} is not a folder"
     )
-    async with context.bus(settings) as bus:
+    async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory, writer = Control(bus, settings.hostname), Directory(bus), Writer()
         async with background(control.run(), directory.run(), writer.run()):
             await control.mirror.loaded.wait()
@@ -31,6 +31,7 @@ async def serve(settings: Settings, context: Context) -> None:
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
+                events=events,
             )
             context.ready()
             await worker.run(context.stopping)

@@ -15,7 +15,7 @@ from tubepost.tasks import background
 
 async def serve(settings: Settings, context: Context) -> None:
     """Delivers until `context.stopping` is set."""
-    async with context.bus(settings) as bus:
+    async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control = Control(bus, settings.hostname)
         async with background(control.run()):
             await control.mirror.loaded.wait()
@@ -27,6 +27,7 @@ async def serve(settings: Settings, context: Context) -> None:
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
+                events=events,
             )
             context.ready()
             await worker.run(context.stopping)

@@ -5,7 +5,7 @@ import os
 import time
 from functools import partial
 
-from services.scheduler import gauges
+from services.scheduler import events_api, gauges
 from services.scheduler.api import Views, router
 from services.scheduler.lease import Lease
 from services.scheduler.owner import Owner
@@ -16,6 +16,7 @@ from tubepost import control_values, maillog, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.errors import Unavailable
+from tubepost.events import Teller
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.provision import Plan, limit_jobs, provision
@@ -41,12 +42,18 @@ def share(limit: int, shard: int, shards: int) -> int:
 class Scheduler:
     """The shards this process owns."""
 
-    def __init__(self, bus: NatsBus, settings: Settings) -> None:
-        self._bus, self._settings = bus, settings
+    def __init__(self, bus: NatsBus, settings: Settings, events: Teller) -> None:
+        self._bus, self._settings, self._events = bus, settings, events
         self.control, self.directory = Control(bus, settings.hostname), Directory(bus)
         self._store = MailStore(bus, settings.shards)
         self._holder = f"{settings.hostname}-{os.getpid()}"
-        self._plan = Plan(settings.shards, settings.replicas, settings.relay_window)
+        self._plan = Plan(
+            settings.shards,
+            settings.replicas,
+            settings.relay_window,
+            settings.events_age,
+            settings.events_bytes,
+        )
         self._streams_wanted = asyncio.Event()
         self.streams_made = asyncio.Event()
         self._limits_changed = asyncio.Event()
@@ -87,7 +94,12 @@ class Scheduler:
 
     async def _owned(self, shard: int, lease: Lease) -> str:
         settler = Settler(
-            self._store, self._settings.shards, self.control, self.directory, time.time
+            self._store,
+            self._settings.shards,
+            self.control,
+            self.directory,
+            time.time,
+            self._events,
         )
         owner = Owner(
             self._bus,
@@ -153,8 +165,8 @@ class Scheduler:
 
 async def serve(settings: Settings, context: Context) -> None:
     """Schedules until `context.stopping` is set."""
-    async with context.bus(settings) as bus:
-        scheduler = Scheduler(bus, settings)
+    async with context.bus(settings) as bus, context.events(bus, settings) as events:
+        scheduler = Scheduler(bus, settings, events)
         context.health.checks["scheduler: streams"] = scheduler.not_ready
         async with background(scheduler.keep_streams()):
             await scheduler.streams_made.wait()
@@ -169,6 +181,7 @@ async def _run(settings: Settings, context: Context, bus: NatsBus, scheduler: Sc
     await bus.answer(subjects.DONE_HINT_ANY, scheduler.hear_hint)
     await bus.answer(subjects.VIEW_ANY, views.answer)
     context.app.include_router(router(views))
+    context.app.include_router(events_api.router(events_api.Reader(bus, context.stopping)))
     context.before_metrics.append(scheduler.measure)
     scheduler.control.mirror.listeners.append(scheduler.settings_changed)
     owners = [scheduler.own(shard) for shard in range(settings.shards)]

@@ -12,3 +12,11 @@ class Settings(CommonSettings):
     relay_window: float = Field(
         10_800, ge=60, description="Seconds an entry of the relay list lives at most."
     )
+    events_age: float = Field(
+        604_800,
+        ge=60,
+        description="Seconds the life of a mail can be looked up (`tubepost trace`).",
+    )
+    events_bytes: int = Field(
+        1 << 29, ge=1 << 20, description="Octets that events take at most; the oldest go first."
+    )

@@ -5,9 +5,11 @@ Each step may be repeated after a crash: its writes are compare-and-set or have 
 
 from services.scheduler import bounce
 from tubepost import lifecycle, maillog, subjects
+from tubepost.attempts import Attempts
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.errors import Conflict
+from tubepost.events import NOBODY, SHOWN, Teller
 from tubepost.mailstore import MailStore, MissingBody
 from tubepost.outcome import Deferred
 from tubepost.ports import Clock
@@ -29,9 +31,11 @@ class Settler:
         control: Control,
         directory: Directory,
         clock: Clock,
+        events: Teller = NOBODY,
     ) -> None:
         self._store, self._shards = store, shards
         self._control, self._directory, self._clock = control, directory, clock
+        self._events = events
 
     async def settle(self, key: Key) -> None:
         """Does what the record's state asks for; nothing where it is gone. Raises Unavailable."""
@@ -62,6 +66,7 @@ class Settler:
             return False
         await self._store.settle(held, lambda record: lifecycle.parked(record, why))
         maillog.parked(key, why)
+        self._events.emit("parked", key.mail_id, unit=key.unit, why=why)
         return True
 
     @property
@@ -90,6 +95,7 @@ class Settler:
 
         settled = await self._store.settle(held, change)
         maillog.attempted(held, outcomes, settled, seconds=0.0)
+        Attempts(self._events, self._clock).stored(held, outcomes, settled, began=now, now=now)
         return True
 
     async def may_go_out(self, unit: Held) -> bool:
@@ -111,11 +117,19 @@ class Settler:
             shard = subjects.shard_of(unit.channel, unit.destination, mail_id, self._shards)
             await self._store.create_unit(Key(shard, mail_id, str(number)), unit)
         await self._store.regroup(held, len(units))
+        shown = [[str(n), u.channel, u.destination] for n, u in enumerate(units[:SHOWN])]
+        self._events.emit("split", mail_id, units=shown, count=len(units))
 
     async def _end_group(self, held: Held) -> None:
         """Removes the body once the leaders say that no unit is left."""
         if not await self._store.units_left(held.key.mail_id):
             await self._end(held)
+            self._ended(held)
+
+    def _ended(self, held: Held) -> None:
+        """Nothing is left of the mail; told where no attempt has said so."""
+        seconds = round(self._clock() - held.record.created, 3)
+        self._events.emit("ended", held.key.mail_id, unit=held.key.unit, seconds=seconds)
 
     async def _end(self, held: Held) -> None:
         await self._store.forget_body(held.key.mail_id)
@@ -126,12 +140,19 @@ class Settler:
         record, mail_id = held.record, held.key.mail_id
         to = bounce.addressed(record.sender, self._control.double_bounce_recipient)
         if to is None:
-            maillog.bounced(mail_id, "", kind="triple", to="")
+            self._bounced(held, "", kind="triple", to="")
         else:
             new_id = bounce.bounce_id(mail_id, held.key.unit, record.attempts)
             await self._send_bounce(held, to, new_id)
-            maillog.bounced(mail_id, new_id, kind=to.kind, to=to.to)
-        await self._store.settle(held, lifecycle.after_bounce)
+            self._bounced(held, new_id, kind=to.kind, to=to.to)
+        new = await self._store.settle(held, lifecycle.after_bounce)
+        if record.group is None and (new is None or new.state is State.DONE):
+            self._ended(held)
+
+    def _bounced(self, held: Held, new_id: str, *, kind: str, to: str) -> None:
+        maillog.bounced(held.key.mail_id, new_id, kind=kind, to=to)
+        unit = held.key.unit
+        self._events.emit("bounced", held.key.mail_id, unit=unit, bounce=new_id, kind=kind, to=to)
 
     async def _original(self, held: Held) -> bytes:
         """The body to return; where it is lost the sender still learns that the mail failed."""
@@ -160,4 +181,23 @@ class Settler:
             body,
             mail_id=new_id,
             now=now,
+        )
+        self._accepted(new_id, to, len(body), bounce_of=held.key.mail_id, now=now)
+
+    def _accepted(
+        self, new_id: str, to: bounce.Addressed, size: int, *, bounce_of: str, now: float
+    ) -> None:
+        self._events.emit(
+            "accepted",
+            new_id,
+            at=now,
+            sender=to.sender,
+            recipients=[to.to],
+            count=1,
+            size=size,
+            source="bounce",
+            client="",
+            helo="",
+            user="",
+            bounce_of=bounce_of,
         )

@@ -23,9 +23,9 @@ GOODBYE = 10.0
 
 async def serve(settings: Settings, context: Context) -> None:
     """Accepts mail until `context.stopping` is set."""
-    async with context.bus(settings) as bus:
+    async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
-        intake = Intake(MailStore(bus, settings.shards), directory, control, time.time)
+        intake = Intake(MailStore(bus, settings.shards), directory, control, time.time, events)
         async with background(control.run(), directory.run(), watch_store(bus, intake)):
             await control.mirror.loaded.wait()
             await directory.mirror.loaded.wait()

@@ -10,6 +10,7 @@ from tubepost import maillog
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.errors import StoreFull, Unavailable
+from tubepost.events import NOBODY, SHOWN, Teller
 from tubepost.mailstore import MailStore, new_mail_id
 from tubepost.nats_bus import NatsBus
 from tubepost.ports import Clock
@@ -49,10 +50,15 @@ class Intake:
     """The way into the queue."""
 
     def __init__(
-        self, store: MailStore, directory: Directory, control: Control, clock: Clock
+        self,
+        store: MailStore,
+        directory: Directory,
+        control: Control,
+        clock: Clock,
+        events: Teller = NOBODY,
     ) -> None:
         self._store, self._directory, self._control = store, directory, control
-        self._clock = clock
+        self._clock, self._events = clock, events
         self.store_usage = 0.0
 
     async def accept(self, envelope: Envelope, body: bytes, source: Source) -> Accepted:
@@ -80,17 +86,18 @@ class Intake:
         await self._store.accept(
             envelope, routes, trace + body, mail_id=mail_id, now=now, priority=priority
         )
-        maillog.accepted(
-            mail_id,
-            {
-                "sender": envelope.sender,
-                "recipients": envelope.recipients[:20],
-                "size": len(trace) + len(body),
-                "client": source.client,
-                "helo": source.helo,
-                "user": source.user,
-            },
-            source=source.name,
+        facts = {
+            "sender": envelope.sender,
+            "recipients": envelope.recipients[:SHOWN],
+            "size": len(trace) + len(body),
+            "client": source.client,
+            "helo": source.helo,
+            "user": source.user,
+        }
+        maillog.accepted(mail_id, facts, source=source.name)
+        count = len(envelope.recipients)
+        self._events.emit(
+            "accepted", mail_id, at=now, **facts, source=source.name, count=count, bounce_of=""
         )
         return Accepted(mail_id, int(now))
 

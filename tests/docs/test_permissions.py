@@ -12,6 +12,7 @@ THINGS: dict[str, tuple[str, str]] = {
     "bodies": (subjects.MAIL, subjects.body_chunk("m", 0)),
     "local jobs": (subjects.DISPATCH, KEY.job(subjects.LOCAL)),
     "remote jobs": (subjects.DISPATCH, KEY.job(subjects.REMOTE)),
+    "events": (subjects.EVENTS, subjects.mail_events("m")),
     **{
         bucket: (subjects.bucket_stream(bucket), subjects.bucket_key(bucket, "k"))
         for bucket in (subjects.DIRECTORY, subjects.CONTROL, subjects.RELAY, subjects.LEASES)

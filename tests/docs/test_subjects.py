@@ -14,7 +14,7 @@ PAGE = "docs/subjects.md"
 
 SAMPLES: dict[str, object] = {
     "shard": 71,
-    "mail_id": "MAILID",
+    "mail_id": "MAILID--------------DIG",
     "unit": "UNIT",
     "index": 93,
     "channel": "CHANNEL",
@@ -33,7 +33,7 @@ def _pattern(text: str) -> str:
     """What was made from SAMPLES, with each sample put back to its name."""
     for name, sample in SAMPLES.items():
         text = text.replace(str(sample), f"<{SHOWN.get(name, name)}>")
-    return text
+    return text.replace("DIG", "<three digits>")
 
 
 def _made(function: Callable[..., str]) -> str:
@@ -43,7 +43,7 @@ def _made(function: Callable[..., str]) -> str:
 
 def _in_code() -> dict[str, str]:
     """Name in subjects.py -> what it is."""
-    key = Key(71, "MAILID", "UNIT")
+    key = Key(71, str(SAMPLES["mail_id"]), "UNIT")
     found = {"Key.record": _pattern(key.record), "Key.job": _pattern(key.job("CHANNEL"))}
     for name, value in vars(subjects).items():
         if isinstance(value, str) and name.isupper():
@@ -72,11 +72,17 @@ def test_every_stream_is_on_the_page_as_it_is_made() -> None:
             _shard_again(str(config.name)),
             _subjects(_shard_again(s) for s in config.subjects or ()),
             "memory" if config.storage is StorageType.MEMORY else "file",
-            "by ack" if config.retention is RetentionPolicy.WORK_QUEUE else "by purge",
+            _ends(config),
         )
         for config in streams(Plan(shards=1, replicas=1, relay_window=10_800))
         if not str(config.name).startswith("KV_")
     }
+
+
+def _ends(config: StreamConfig) -> str:
+    if config.retention is RetentionPolicy.WORK_QUEUE:
+        return "by ack"
+    return "by age" if config.max_age else "by purge"
 
 
 def test_every_bucket_is_on_the_page_as_it_is_made() -> None:

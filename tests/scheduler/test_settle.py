@@ -6,6 +6,7 @@ import pytest
 
 from services.scheduler.settle import Settler
 from tests.fakes import FakeClock
+from tests.tubepost.telling import Told
 from tubepost import lifecycle, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
@@ -31,7 +32,8 @@ class Queue:
         self.bus, self.clock, self.store = bus, clock, MailStore(bus, SHARDS)
         self.directory, self.control = Directory(bus), Control(bus, "mail.example.org")
         self.directory._domains.add("example.org")  # as if its mirror had followed a change
-        self.settler = Settler(self.store, SHARDS, self.control, self.directory, clock)
+        self.told = Told()
+        self.settler = Settler(self.store, SHARDS, self.control, self.directory, clock, self.told)
 
     async def accept(
         self, *to: str, mail_id: str = "m1", body: bytes = BODY, sender: str = "joe@example.org"
@@ -51,6 +53,10 @@ class Queue:
             return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=Rules())
 
         await self.store.settle(held, change)
+
+    def told_of(self, *mails: str) -> list[str]:
+        """What was told of these mails, by name."""
+        return [event["event"] for event in self.told.events if event["mail"] in mails]
 
     async def all(self) -> list[Held]:
         """Every record there is, by mail id and unit."""
@@ -265,3 +271,85 @@ async def test_a_bounce_for_a_big_mail_removes_its_body(queue: Queue) -> None:
     await queue.settler.settle(key)
     assert [h.key.mail_id for h in await queue.all()] == ["m1b0a1"]
     assert await queue.chunks() == 0
+
+
+# --- what is told
+
+
+async def test_a_split_and_the_end_of_its_group_are_told(queue: Queue) -> None:
+    key = await queue.accept(*THREE)
+    await queue.settler.settle(key)
+    *units, _ = await queue.all()
+    for unit in units:
+        await queue.attempt(unit.key, Delivered(text="ok"))
+    queue.clock.advance(7)
+    await queue.settler.settle(key)
+    assert queue.told.events == [
+        {
+            "event": "split",
+            "mail": "m1",
+            "units": [
+                ["0", "local", "example.org"],
+                ["1", "remote", "far.example"],
+                ["2", "remote", "other.example"],
+            ],
+            "count": 3,
+        },
+        {"event": "ended", "mail": "m1", "unit": "S", "seconds": 7},
+    ]
+
+
+async def test_a_bounce_its_acceptance_and_the_end_are_told(queue: Queue) -> None:
+    key = await queue.accept("ann@far.example")
+    await queue.attempt(key, FAILED)
+    await queue.settler.settle(key)
+    accepted, bounced, ended = queue.told.events
+    assert (accepted["event"], accepted["mail"]) == ("accepted", "m1b0a1")
+    assert (accepted["bounce_of"], accepted["source"]) == ("m1", "bounce")
+    assert (accepted["sender"], accepted["recipients"]) == ("", ["joe@example.org"])
+    [made] = await queue.all()
+    assert (accepted["size"], accepted["at"]) == (made.record.size, made.record.created)
+    about = {"event": "bounced", "mail": "m1", "unit": "0", "bounce": "m1b0a1"}
+    assert bounced == {**about, "kind": "single", "to": "joe@example.org"}
+    assert (ended["event"], ended["mail"]) == ("ended", "m1")
+
+
+async def test_a_triple_bounce_is_told_and_is_the_end(queue: Queue) -> None:
+    key = await queue.accept("ann@far.example", sender="#@[]")
+    await queue.attempt(key, FAILED)
+    await queue.settler.settle(key)
+    bounced, ended = queue.told.events
+    assert (bounced["kind"], bounced["bounce"], bounced["to"]) == ("triple", "", "")
+    assert ended["event"] == "ended"
+
+
+async def test_the_end_of_a_unit_is_not_the_end_of_its_mail(queue: Queue) -> None:
+    key = await queue.accept(*THREE)
+    await queue.settler.settle(key)
+    *units, _ = await queue.all()
+    await queue.attempt(units[0].key, FAILED)
+    await queue.settler.settle(units[0].key)
+    assert queue.told_of("m1") == ["split", "bounced"]
+
+
+async def test_while_somebody_waits_a_bounce_is_not_the_end(queue: Queue) -> None:
+    key = await queue.accept("ann@far.example", "bob@far.example")
+    held = await queue.store.read(key)
+    assert held
+
+    def change(record: Record) -> Record:
+        outcomes: dict[str, Outcome] = {"ann@far.example": FAILED}
+        now = queue.clock()
+        return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=Rules())
+
+    await queue.store.settle(held, change)
+    await queue.settler.settle(key)
+    assert queue.told_of("m1") == ["bounced"]
+
+
+async def test_an_end_that_the_attempt_has_told_is_not_told_again(queue: Queue) -> None:
+    key = await queue.accept("ann@far.example", body=BODY + b"x" * INLINE_LIMIT + b"\r\n")
+    await queue.attempt(key, Delivered(text="ok"))
+    await queue.settler.settle(key)
+    assert await queue.all() == []
+    assert queue.told.events == []

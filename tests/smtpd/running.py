@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from services.smtpd.intake import Intake
 from services.smtpd.listener import Listener
 from services.smtpd.session import sessions
+from tests.tubepost.telling import Told
 from tubepost import subjects
 from tubepost.address import parse_address
 from tubepost.control import Control
@@ -40,6 +41,7 @@ class Smtpd:
     listeners: dict[str, Listener] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
 
     async def set(self, **settings: str | Iterable[str]) -> None:
         """Control settings: one line, or several."""
@@ -100,8 +102,9 @@ class Smtpd:
 async def running(bus: NatsBus, tls: ssl.SSLContext | None = None) -> AsyncIterator[Smtpd]:
     """smtpd as services/smtpd/app.py puts it together, without its process."""
     control, directory = Control(bus, "mail.example"), Directory(bus)
-    intake = Intake(MailStore(bus, SHARDS), directory, control, time.time)
-    smtpd = Smtpd(bus, control, directory, RelayList(bus, time.time), intake)
+    told = Told()
+    intake = Intake(MailStore(bus, SHARDS), directory, control, time.time, told)
+    smtpd = Smtpd(bus, control, directory, RelayList(bus, time.time), intake, told=told)
     async with background(control.run(), directory.run()):
         await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
         await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)

@@ -107,3 +107,25 @@ def test_wire_form(file: bytes, wire: bytes) -> None:
 def test_no_wire_form(file: bytes) -> None:
     with pytest.raises(BadInput):
         wire_form(file)
+
+
+async def test_what_is_taken_is_told(smtpd: Smtpd, http: httpx.AsyncClient) -> None:
+    to = [f"ann{n}@example.net" for n in range(25)]
+    params: dict[str, Any] = {"sender": "joe@example.org", "recipient": to}
+    answer = await http.post("/v1/messages", params=params, content=b"hi\n", headers=TOKEN)
+    record, _, _ = await smtpd.only_mail()
+    [event] = smtpd.told.events
+    assert event == {
+        "event": "accepted",
+        "mail": answer.json()["id"],
+        "at": record.created,
+        "sender": "joe@example.org",
+        "recipients": tuple(to[:20]),
+        "count": 25,
+        "size": record.size,
+        "source": "http",
+        "client": "192.0.2.9",
+        "helo": "",
+        "user": "admin",
+        "bounce_of": "",
+    }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.fakes import FakeClock, MemoryBus
 from tubepost import subjects
 from tubepost.delivery import Mail, Worker
+from tubepost.events import NOBODY, Teller
 from tubepost.mailstore import MailStore
 from tubepost.outcome import Outcome
 from tubepost.record import Envelope, Held
@@ -53,6 +54,7 @@ class Rig:
     courier: ScriptedCourier
     stopping: asyncio.Event
     hints: list[tuple[Key, int]]
+    worker: Worker
 
     async def accept(
         self, mail_id: str = "m", body: bytes = b"hello", to: tuple[str, ...] = (JOE,)
@@ -105,6 +107,7 @@ async def working(
     *,
     slots: int = 4,
     held_back: bool = False,
+    events: Teller = NOBODY,
 ) -> AsyncIterator[Rig]:
     hints: list[tuple[Key, int]] = []
 
@@ -116,10 +119,17 @@ async def working(
     if not held_back:
         courier.gate.set()
     worker = Worker(
-        bus, store, "local", courier, slots=slots, clock=clock, rules=lambda: Rules(WEEK)
+        bus,
+        store,
+        "local",
+        courier,
+        slots=slots,
+        clock=clock,
+        rules=lambda: Rules(WEEK),
+        events=events,
     )
     running = asyncio.create_task(worker.run(stopping))
-    yield Rig(bus, clock, store, courier, stopping, hints)
+    yield Rig(bus, clock, store, courier, stopping, hints, worker)
     courier.gate.set()
     stopping.set()
     async with asyncio.timeout(10):
