@@ -149,7 +149,7 @@ class Owner:
         self.unreadable.pop(record.key, None)
         if record.record.state is State.GROUP:
             self._groups.setdefault(record.key.mail_id, 0)
-        if self.shard.put(record):
+        if self.shard.put(record) or self._settler.owes_warning(record):
             self._to_settle.put_nowait(record.key)
         self._news.set()
 
