@@ -33,6 +33,8 @@ class Reporter:
     def warning(self, held: Held) -> Owed | None:
         """The notice of a delay that is due now, as far as this version of the record says."""
         after = self._control.get(control_values.DELAYWARNING)
+        if not after:
+            return None  # asked for every record that is seen
         return bounce.warning(held.record, held.key.mail_id, held.key.unit, self._clock(), after)
 
     async def warn(self, held: Held) -> None:
