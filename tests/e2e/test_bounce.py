@@ -25,8 +25,18 @@ def platform(shared: Platform, sink: Sink) -> Iterator[Platform]:
     shared.ok("control", "set", "smtproutes", sink.route("far.example"))
     shared.ok("control", "set", "doublebounceto", POSTMASTER)
     yield shared
-    for name in ("rcpthosts", "smtproutes", "doublebounceto", "delaywarning", "retryschedule"):
+    for name in ("rcpthosts", "smtproutes", "doublebounceto"):
         shared.ok("control", "unset", name)
+
+
+@pytest.fixture
+def impatient(platform: Platform) -> Iterator[Platform]:
+    """A second is late, and tries come soon."""
+    platform.ok("control", "set", "delaywarning", "1")
+    platform.ok("control", "set", "retryschedule", "exponential 1 2 10")
+    yield platform
+    for name in ("delaywarning", "retryschedule"):
+        platform.ok("control", "unset", name)
 
 
 def send(platform: Platform, sender: str, to: list[str], *, mail: str = "", rcpt: str = "") -> None:
@@ -125,10 +135,9 @@ def test_who_asks_hears_of_success(platform: Platform, to: str, action: str) -> 
     assert about_ann["Status"] == "2.0.0"
 
 
-def test_a_late_mail_is_announced_once_and_then_delivered(platform: Platform, sink: Sink) -> None:
+def test_a_late_mail_is_announced_once_and_then_delivered(impatient: Platform, sink: Sink) -> None:
+    platform = impatient
     sink.answers["eve"] = "451 4.7.1 greylisted, come back later"
-    platform.ok("control", "set", "delaywarning", "1")
-    platform.ok("control", "set", "retryschedule", "exponential 1 2 10")
     before = set(platform.maildir(JOE))
     send(platform, JOE, ["eve@far.example"])
     mail = arrived(platform, JOE, before)
