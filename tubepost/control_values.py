@@ -195,6 +195,20 @@ DOUBLEBOUNCETO = Setting(
 DOUBLEBOUNCEHOST = Setting[str | None](
     "doublebouncehost", _domain, None, "Right side of doublebounceto; else `me`.", "scheduler"
 )
+BOUNCEMAXBYTES = Setting(
+    "bouncemaxbytes",
+    _number(0, 2**40),
+    50_000,
+    "Octets up to which a bounce returns the whole mail, above that its header; 0 = never.",
+    "scheduler",
+)
+DELAYWARNING = Setting(
+    "delaywarning",
+    _number(0, 31_536_000),
+    0,
+    "Seconds after which the sender of a mail that still waits is told so, once; 0 = never.",
+    "scheduler",
+)
 
 SETTINGS: Mapping[str, Setting[Any]] = {
     s.name: s
@@ -202,7 +216,7 @@ SETTINGS: Mapping[str, Setting[Any]] = {
         ME, SMTPGREETING, RCPTHOSTS, BADMAILFROM, DATABYTES, MAXRCPT, TIMEOUTSMTPD, TCPRULES,
         RELAYNETWORKS, SMTPROUTES, HELOHOST, TIMEOUTCONNECT, TIMEOUTREMOTE, QUEUELIFETIME,
         RETRYSCHEDULE, RETRYJITTER, CONCURRENCYLOCAL, CONCURRENCYREMOTE, DESTINATIONS,
-        BOUNCEFROM, BOUNCEHOST, DOUBLEBOUNCETO, DOUBLEBOUNCEHOST,
+        BOUNCEFROM, BOUNCEHOST, DOUBLEBOUNCETO, DOUBLEBOUNCEHOST, BOUNCEMAXBYTES, DELAYWARNING,
     )
 }  # fmt: skip
 

@@ -8,17 +8,17 @@ means for the record is lifecycle's to say, how a mail is delivered the courier'
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from tubepost import lifecycle, maillog, retry, subjects
+from tubepost import lifecycle, maillog, retry, subjects, verp
 from tubepost.attempts import Attempts
 from tubepost.errors import Unavailable
 from tubepost.events import NOBODY, Teller
 from tubepost.mailstore import MailStore, MissingBody
 from tubepost.outcome import Deferred, Outcome
 from tubepost.ports import Bus, Clock, Job
-from tubepost.record import Held, Record, State, UnreadableRecord
+from tubepost.record import Held, Record, State, UnreadableRecord, Wish
 from tubepost.retry import Rules
 from tubepost.subjects import Key
 from tubepost.tasks import background
@@ -32,7 +32,10 @@ ASK_WORKERS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What a courier gets. `body` has CRLF line ends and is not dot-stuffed; times as in Record."""
+    """What a courier gets. `body` has CRLF line ends and is not dot-stuffed; times as in Record.
+
+    `wishes`, `ret` and `envid` as in Envelope.
+    """
 
     key: Key
     sender: str
@@ -41,6 +44,9 @@ class Mail:
     body: bytes
     attempt: int
     created: float
+    wishes: Mapping[str, Wish] = field(default_factory=dict)
+    ret: str = ""
+    envid: str = ""
 
 
 class Courier(Protocol):
@@ -152,16 +158,7 @@ class Worker:
     async def _outcomes(self, held: Held) -> Mapping[str, Outcome]:
         record = held.record
         try:
-            mail = Mail(
-                held.key,
-                record.sender,
-                record.waiting,
-                record.destination,
-                await self._store.body(held),
-                record.attempts + 1,
-                record.created,
-            )
-            return await self._courier.deliver(mail)
+            return await self._courier.deliver(_mail(held, await self._store.body(held)))
         except (MissingBody, Unavailable):
             raise
         except Exception:  # noqa: BLE001 - promise 3: an unknown error is temporary
@@ -179,3 +176,20 @@ class Worker:
         answers = await self._bus.ask_all(subjects.inflight(key.shard), seconds=ASK_WORKERS)
         holders = sum([key.mail_id, key.unit] in json.loads(answer) for answer in answers)
         return holders > 1  # this worker is one of them
+
+
+def _mail(held: Held, body: bytes) -> Mail:
+    """A unit with a VERP sender has one recipient (lifecycle.split)."""
+    record = held.record
+    return Mail(
+        held.key,
+        verp.sender_for(record.sender, record.waiting[0]),
+        record.waiting,
+        record.destination,
+        body,
+        record.attempts + 1,
+        record.created,
+        {r.address: Wish(r.notify, r.orcpt) for r in record.recipients if r.notify or r.orcpt},
+        record.ret,
+        record.envid,
+    )

@@ -4,10 +4,10 @@
 with the crash analysis; a test compares the two.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
-from tubepost import retry
+from tubepost import dsn, retry, verp
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome, one_line
 from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Note, Recipient, Record, State
 from tubepost.retry import Rules
@@ -42,9 +42,11 @@ def after_attempt(
     `chance`, 0 to 1: how late within the jitter the next try comes.
     """
     born, attempts = record.clock_start, record.attempts + 1
-    last = rules.is_last(born, began)
+    last, answerable = rules.is_last(born, began), dsn.answerable(record.sender)
     recipients = tuple(
-        _after_outcome(r, outcomes.get(r.address), last=last) if r.fate is Fate.WAITING else r
+        _after_outcome(r, outcomes.get(r.address), last=last, answerable=answerable)
+        if r.fate is Fate.WAITING
+        else r
         for r in record.recipients
     )
     return _settled(
@@ -58,12 +60,14 @@ def after_attempt(
     )
 
 
-def _after_outcome(recipient: Recipient, outcome: Outcome | None, *, last: bool) -> Recipient:
+def _after_outcome(
+    recipient: Recipient, outcome: Outcome | None, *, last: bool, answerable: bool
+) -> Recipient:
     match outcome:
         case Delivered():
-            return replace(
-                recipient, fate=Fate.DELIVERED, reply=_kept(outcome.text), status="2.0.0"
-            )
+            asked = answerable and dsn.wants_success(recipient.notify)
+            fate = Fate.UNCONFIRMED if asked and not outcome.reports else Fate.DELIVERED
+            return replace(recipient, fate=fate, reply=_kept(outcome.text), status="2.0.0")
         case Failed():
             return replace(
                 recipient, fate=Fate.FAILED, reply=_kept(outcome.text), status=outcome.status
@@ -77,12 +81,31 @@ def _after_outcome(recipient: Recipient, outcome: Outcome | None, *, last: bool)
             return recipient
 
 
-def after_bounce(record: Record) -> Record:
-    """The record once a bounce for its failed recipients is durably in the queue."""
+def after_bounce(record: Record, told: Container[str]) -> Record:
+    """The record once the reports about the recipients `told` are durably in the queue.
+
+    Only they are settled by it: another owner may have been faster, and others may have failed
+    since. Nobody fails while the state is BOUNCE.
+    """
+    if record.state is not State.BOUNCE:
+        return record
     recipients = tuple(
-        replace(r, fate=Fate.BOUNCED) if r.fate is Fate.FAILED else r for r in record.recipients
+        replace(r, fate=_REPORTED.get(r.fate, r.fate)) if r.address in told else r
+        for r in record.recipients
     )
     return _settled(replace(record, recipients=recipients))
+
+
+_REPORTED: Mapping[Fate, Fate] = {
+    Fate.FAILED: Fate.BOUNCED,
+    Fate.UNCONFIRMED: Fate.DELIVERED,
+}
+"""Whom a report is owed about, and what becomes of them with it."""
+
+
+def after_warning(record: Record) -> Record:
+    """The record once the sender was told that it is late."""
+    return replace(record, warned=True) if record.state is State.PENDING else record
 
 
 def parked(record: Record, why: str) -> Record:
@@ -136,7 +159,7 @@ def rejuvenated(record: Record, note: Note) -> Record:
 def _settled(record: Record) -> Record:
     """The record with the state that its recipients' fates imply."""
     fates = {r.fate for r in record.recipients}
-    if Fate.FAILED in fates:
+    if not fates.isdisjoint(_REPORTED):
         state = State.BOUNCE
     elif Fate.WAITING in fates:
         state = State.PENDING
@@ -149,20 +172,22 @@ def split(record: Record, group: int, routes: Iterable[tuple[Recipient, Route]])
     """The units of a mail: one per destination and UNIT_RECIPIENTS, in order of appearance.
 
     The same input always gives the same units in the same order: a repeat overwrites nothing.
-    `group` is the shard that holds the group record.
+    `group` is the shard that holds the group record. A VERP sender is another one for each
+    recipient, and so is the unit.
     """
+    size = 1 if verp.is_verp(record.sender) else UNIT_RECIPIENTS
     by_route: dict[Route, list[Recipient]] = {}
     for recipient, route in routes:
         by_route.setdefault(route, []).append(recipient)
     units = []
     for route, recipients in by_route.items():
-        for start in range(0, len(recipients), UNIT_RECIPIENTS):
+        for start in range(0, len(recipients), size):
             unit = replace(
                 record,
                 state=State.PENDING,
                 channel=route.channel,
                 destination=route.destination,
-                recipients=tuple(recipients[start : start + UNIT_RECIPIENTS]),
+                recipients=tuple(recipients[start : start + size]),
                 group=group,
                 count=0,
             )

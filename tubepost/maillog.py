@@ -166,7 +166,10 @@ def unreadable(key: Key, why: str) -> None:
 
 
 def bounced(mail_id: str, bounce_id: str, *, kind: str, to: str) -> None:
-    """`kind`: single, double, or triple (then no bounce was made: it ends here)."""
+    """A report was made, or not: `kind` triple (it ends here) and unwanted (NOTIFY) have no id.
+
+    The others: single, double; delivered, relayed and delayed are no bounces but tell the sender.
+    """
     metrics.BOUNCES.labels(kind).inc()
     _log.info("mail.bounced", mail_id=mail_id, bounce_id=bounce_id, kind=kind, to=to)
 
@@ -179,6 +182,11 @@ def ended(key: Key, channel: str, seconds: float) -> None:
 
 def parked(key: Key, why: str) -> None:
     _log.error("mail.parked", mail_id=key.mail_id, unit=key.unit, why=why)
+
+
+def body_lost(key: Key, why: str) -> None:
+    """A bounce goes out without the mail: a piece of its body is missing."""
+    _log.error("mail.body_lost", mail_id=key.mail_id, unit=key.unit, why=why)
 
 
 def shard_owned(shard: int) -> None:

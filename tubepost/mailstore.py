@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from tubepost import lifecycle, record, subjects
+from tubepost import lifecycle, record, subjects, verp
 from tubepost.errors import Conflict, StoreFull, TubepostError, Unavailable
 from tubepost.ports import Bus, Stored
 from tubepost.record import Envelope, Held, Priority, Recipient, Record, State
@@ -91,7 +91,8 @@ class MailStore:
             ret=envelope.ret,
             envid=envelope.envid,
         )
-        one_unit = len(set(routes)) == 1 and len(routes) <= record.UNIT_RECIPIENTS
+        most = 1 if verp.is_verp(envelope.sender) else record.UNIT_RECIPIENTS
+        one_unit = len(set(routes)) == 1 and len(routes) <= most
         if not one_unit:
             chunks = await self._put_body(mail_id, body)
             split = replace(first, state=State.SPLIT, chunks=chunks, count=len(routes))
@@ -192,9 +193,16 @@ class MailStore:
 
     async def body(self, mail: Held) -> bytes:
         """The whole body. Raises MissingBody where a chunk is gone."""
+        return await self._beginning(mail, mail.record.chunks)
+
+    async def head(self, mail: Held) -> bytes:
+        """The beginning of the body, CHUNK octets or more, or all. Raises MissingBody."""
+        return await self._beginning(mail, 1)
+
+    async def _beginning(self, mail: Held, chunks: int) -> bytes:
         if mail.record.inline:
             return mail.payload
-        pieces = [await self._chunk(mail.key.mail_id, k) for k in range(mail.record.chunks)]
+        pieces = [await self._chunk(mail.key.mail_id, k) for k in range(chunks)]
         return b"".join(pieces)
 
     async def _chunk(self, mail_id: str, index: int) -> bytes:
@@ -209,11 +217,13 @@ class MailStore:
         """Writes `change` of the record, durably; None where the record is gone by now.
 
         Repeats until the bus has it. Where somebody else changed the record meanwhile, `change` is
-        made on what they wrote. A finished record is purged, unless its owner still has a body to
-        remove: then it is stored as done.
+        made on what they wrote; where it changes nothing, nothing is written. A finished record is
+        purged, unless its owner still has a body to remove: then it is stored as done.
         """
         while True:
             new = change(mail.record)
+            if new == mail.record:
+                return new
             try:
                 await patiently(lambda m=mail, n=new: self._put(m, n), None)  # type: ignore[misc]
             except Conflict:

@@ -30,7 +30,7 @@ QUEUE_TIME = Histogram(
     ["channel"],
     buckets=QUEUE_SECONDS,
 )
-BOUNCES = Counter("tubepost_bounces", "Bounces made, by kind.", ["kind"])
+BOUNCES = Counter("tubepost_bounces", "Bounces and other reports, by kind.", ["kind"])
 QUEUE_DEPTH = Gauge("tubepost_queue_records", "Records in the queue, by state.", ["state"])
 QUEUE_OLDEST = Gauge("tubepost_queue_oldest_seconds", "Age of the oldest mail in the queue.")
 QUEUE_DESTINATION = Gauge(

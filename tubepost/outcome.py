@@ -7,19 +7,29 @@ wording where qmail has one.
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 MAX_TEXT = 1000
 
+REMOTE_SAID = "Remote host said: "
+"""What stands before a peer's own words in `text`, as qmail-remote has it."""
+
+_PEER = re.compile(r"(?:Connected to )?([0-9a-fA-F.:]+) (?:accepted|but|does|failed) ")
+_GIVING_UP = re.compile(r"/Giving up on [0-9a-fA-F.:]*$")
 # At the start of a line, or of what one_line made of it, behind the reply code if that is there.
 _STATUS = re.compile(r"(?:^|[\n/])(?:\d{3}[ -])?(([245])\.\d{1,3}\.\d{1,3})(?![\d.])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """The next hop, or the mailbox, has it and answers for it."""
+    """The next hop, or the mailbox, has it and answers for it.
+
+    `reports`: the next hop took over what the sender asked for by NOTIFY (RFC 3461).
+    """
 
     text: str
     peer: str = ""
+    reports: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +76,21 @@ def reason(outcome: Deferred | Failed) -> str:
         return "connection"
     subject = outcome.status.split(".")[1:2]
     return _SUBJECTS[int(subject[0])] if subject and subject[0] in "01234567" else "other"
+
+
+def peer_in(text: str) -> str:
+    """The IP of the host that a text of `remote` is about, "" where it names none, or several."""
+    found = _PEER.match(text)
+    try:
+        return str(ip_address(found[1])) if found else ""
+    except ValueError:
+        return ""
+
+
+def said_in(text: str) -> str:
+    """The peer's SMTP reply in a text of `remote`, "" where no peer spoke."""
+    said = text.partition("/" + REMOTE_SAID)[2]
+    return _GIVING_UP.sub("", said)
 
 
 def one_line(text: str, limit: int = MAX_TEXT) -> str:

@@ -48,7 +48,7 @@ class RemoteCourier:
     async def _try_each(
         self, hosts: Sequence[Host], port: int, mail: Mail
     ) -> Mapping[str, Outcome]:
-        envelope = Envelope(mail.sender, mail.recipients)
+        envelope = Envelope(mail.sender, mail.recipients, mail.wishes, mail.ret, mail.envid)
         tried: list[TryNext] = []
         for host in hosts:
             result = await send(host, port, envelope, mail.body, self._terms())

@@ -3,22 +3,36 @@
 import re
 from collections.abc import Container
 
+from tubepost import dsn
 from tubepost.outcome import Failed, Outcome
-from tubepost.record import Envelope
+from tubepost.record import Envelope, Wish
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def mail_from(sender: str, body: bytes, extensions: Container[str]) -> bytes:
-    """MAIL, with the parameters that the peer offers and the body needs (RFC 1870, RFC 6152)."""
-    size = f" SIZE={len(body)}" if "SIZE" in extensions else ""
-    eight = " BODY=8BITMIME" if "8BITMIME" in extensions and not body.isascii() else ""
-    return f"MAIL FROM:<{sender}>{size}{eight}\r\n".encode()
+def mail_from(envelope: Envelope, body: bytes, extensions: Container[str]) -> bytes:
+    """MAIL, with the parameters that the peer offers (RFC 1870, RFC 3461, RFC 6152)."""
+    parameters = []
+    if "SIZE" in extensions:
+        parameters.append(f" SIZE={len(body)}")
+    if "8BITMIME" in extensions and not body.isascii():
+        parameters.append(" BODY=8BITMIME")
+    if "DSN" in extensions and envelope.ret:
+        parameters.append(f" RET={envelope.ret}")
+    if "DSN" in extensions and envelope.envid:
+        parameters.append(f" ENVID={envelope.envid}")
+    return f"MAIL FROM:<{envelope.sender}>{''.join(parameters)}\r\n".encode()
 
 
-def rcpt_to(recipient: str) -> bytes:
-    return f"RCPT TO:<{recipient}>\r\n".encode()
+def rcpt_to(recipient: str, wish: Wish | None, extensions: Container[str]) -> bytes:
+    """RCPT, with what the sender wants to be told if the peer can tell it (RFC 3461 5.2.1)."""
+    parameters = ""
+    if wish and "DSN" in extensions:
+        original = wish.orcpt or f"rfc822;{dsn.encoded(recipient)}"
+        parameters = f" NOTIFY={wish.notify}" if wish.notify else ""
+        parameters += f" ORCPT={original}" if len(original) <= dsn.MAX_ORCPT else ""
+    return f"RCPT TO:<{recipient}>{parameters}\r\n".encode()
 
 
 def refused_addresses(envelope: Envelope) -> dict[str, Outcome]:

@@ -6,7 +6,7 @@ Nothing here knows which command a reply answers: that is smtp_client's.
 import re
 from dataclasses import dataclass
 
-from tubepost.outcome import Deferred, Failed, one_line, status_of
+from tubepost.outcome import REMOTE_SAID, Deferred, Failed, one_line, status_of
 
 MAX_LINE = 4096
 """Octets of one reply line. RFC 5321 4.5.3.1.5 allows 512; peers that write more are read too."""
@@ -98,7 +98,7 @@ def judged(reply: Reply, peer: str, what: str, *, ending: str = "") -> Deferred 
     `what`: qmail's sentence without its full stop; `ending`: a sentence after the peer's words.
     """
     said = reply.said
-    text = f"{what}./Remote host said: {said}" + (f"/{ending}" if ending else "")
+    text = f"{what}./{REMOTE_SAID}{said}" + (f"/{ending}" if ending else "")
     if reply.code // 100 == 5:
         return Failed(text=text, status=status_of(said, reply.code), peer=peer, reply=said)
     status = status_of(said, reply.code) if reply.code // 100 == 4 else "4.5.0"

@@ -9,7 +9,7 @@ when told to, and says when the connection is lost or a time limit has passed.
 
 A reply counts only for a command whose octets the shell has already taken: what a peer writes ahead
 of the command it would answer ends the session. Sources: RFC 5321, 1870 (SIZE), 2920 (PIPELINING),
-3207 (STARTTLS), 6152 (8BITMIME).
+3207 (STARTTLS), 3461 (DSN), 6152 (8BITMIME).
 """
 
 from collections import deque
@@ -24,7 +24,7 @@ from services.remote.commands import (
 )
 from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.replies import CLOSING, GO_ON, Reply, ReplyError, ReplyReader, judged
-from tubepost.outcome import Deferred, Delivered, Outcome
+from tubepost.outcome import REMOTE_SAID, Deferred, Delivered, Outcome
 from tubepost.record import Envelope
 
 PIECE = 64 * 1024
@@ -132,9 +132,10 @@ class SmtpClient:
         self._mail = _Mail(dict(refused), tuple(waiting), waiting, body)
         if not self._clean:
             self._plan.append(_Command(Phase.RSET, b"RSET\r\n"))
-        self._plan.append(_Command(Phase.MAIL, mail_from(envelope.sender, body, self.extensions)))
+        self._plan.append(_Command(Phase.MAIL, mail_from(envelope, body, self.extensions)))
         for recipient in self._mail.asked:
-            self._plan.append(_Command(Phase.RCPT, rcpt_to(recipient), recipient))
+            line = rcpt_to(recipient, envelope.wishes.get(recipient), self.extensions)
+            self._plan.append(_Command(Phase.RCPT, line, recipient))
         self._plan.append(_Command(Phase.DATA, b"DATA\r\n"))
         self._clean = False
         self.progress += 1
@@ -244,8 +245,10 @@ class SmtpClient:
         self._clean = reply.ok
         mail = self._under_way()
         if reply.ok:
-            text = f"{self._peer} accepted message./Remote host said: {reply.said}"
-            mail.outcomes |= dict.fromkeys(mail.waiting, Delivered(text=text, peer=self._peer))
+            text = f"{self._peer} accepted message./{REMOTE_SAID}{reply.said}"
+            reports = "DSN" in self.extensions
+            done = Delivered(text=text, peer=self._peer, reports=reports)
+            mail.outcomes |= dict.fromkeys(mail.waiting, done)
             mail.waiting.clear()
         else:
             self._settle_waiting(reply, f"{self._peer} failed after I sent the message")
@@ -288,7 +291,7 @@ class SmtpClient:
         doubt = "Possible duplicate! " if self.phase is Phase.FINAL_DOT else ""
         said = reply.said if reply else ""
         text = f"Connected to {self._peer} but {problem}. {doubt}(#{status})"
-        text += f"/Remote host said: {said}" if said else ""
+        text += f"/{REMOTE_SAID}{said}" if said else ""
         if mail is None:
             self._events.append(Unusable(text, said))
         else:

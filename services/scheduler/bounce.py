@@ -1,24 +1,37 @@
-"""Makes bounces: multipart/report with a delivery status (RFC 3462, 3464). Pure.
+"""Which reports a record owes, about whom, and who gets them (RFC 3461 5.2, SEND-11 to 13). Pure.
 
-The readable part first, then one block per dead recipient for machines, then the original: whole
-up to MAX_RETURNED octets, else its header only.
+What a report looks like is report's.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from tubepost.outcome import one_line
-from tubepost.record import Fate, Recipient
-from tubepost.trace_headers import header_of, rfc5322_date
+from tubepost import dsn, verp
+from tubepost.record import Fate, Priority, Recipient, Record, State
+from tubepost.subjects import LOCAL
 
-MAX_RETURNED = 50_000
 
-DOUBLE_BOUNCE_SENDER = "#@[]"
-"""qmail's envelope sender of a double bounce: what fails with it is dropped (SEND-12)."""
+class Action(StrEnum):
+    """What a report tells of its recipients; the values of RFC 3464 2.3.3."""
+
+    FAILED = "failed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    DELAYED = "delayed"
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One report. `report_id` is the same whenever it is made: made twice, it is one mail."""
+
+    action: Action
+    report_id: str
+    recipients: tuple[Recipient, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """Who gets the bounce, and its own envelope sender. `kind`: single or double."""
+    """Who gets a report, and its own envelope sender. `kind`: single or double."""
 
     kind: str
     sender: str
@@ -27,108 +40,65 @@ class Addressed:
 
 def addressed(original_sender: str, double_bounce_recipient: str) -> Addressed | None:
     """Where a bounce for a mail from `original_sender` goes; None = a triple bounce, dropped."""
-    if original_sender == DOUBLE_BOUNCE_SENDER:
+    if original_sender == dsn.DOUBLE_BOUNCE_SENDER:
         return None
     if not original_sender:
-        return Addressed("double", DOUBLE_BOUNCE_SENDER, double_bounce_recipient)
-    return Addressed("single", "", original_sender)
+        return Addressed("double", dsn.DOUBLE_BOUNCE_SENDER, double_bounce_recipient)
+    return Addressed("single", "", verp.owner(original_sender))
 
 
-def bounce_id(mail_id: str, unit: str, attempts: int) -> str:
-    """Always the same for the same failure: making it twice makes one mail."""
-    return f"{mail_id}b{unit}a{attempts}"
-
-
-def build(  # noqa: PLR0913 - what a report consists of
-    *,
-    to: str,
-    bounce_from: str,
-    me: str,
-    mail_id: str,
-    failed: tuple[Recipient, ...],
-    original: bytes,
-    original_sender: str,
-    arrived: float,
-    now: float,
-) -> bytes:
-    """The mail, CRLF line ends. `original` is the body as it was accepted; times since 1970."""
-    boundary = f"=_{mail_id}.{int(now)}"
-    parts = [
-        _part("text/plain; charset=us-ascii", _text(me, failed).encode()),
-        _part("message/delivery-status", _status(me, mail_id, failed, arrived, now).encode()),
-        _original(original, original_sender),
+def owed(record: Record, mail_id: str, unit: str) -> list[Owed]:
+    """The reports a record in state BOUNCE owes."""
+    done = Action.DELIVERED if record.channel == LOCAL else Action.RELAYED
+    return [
+        Owed(action, _report_id(mail_id, unit, letter, record, recipients[0]), recipients)
+        for action, letter, recipients in (
+            (Action.FAILED, "b", _wanting_failure(record)),
+            (done, "d", _of(record, Fate.UNCONFIRMED)),
+        )
+        if recipients
     ]
-    header = (
-        f"Date: {rfc5322_date(now)}\r\n"
-        f"From: <{bounce_from}>\r\n"
-        f"To: <{to}>\r\n"
-        f"Message-ID: <{mail_id}.{int(now)}@{me}>\r\n"
-        "Subject: failure notice\r\n"
-        "Auto-Submitted: auto-replied\r\n"
-        "MIME-Version: 1.0\r\n"
-        "Content-Type: multipart/report; report-type=delivery-status;\r\n"
-        f'  boundary="{boundary}"\r\n'
-        f"{_encoding(parts[-1])}"
-    ).encode()
-    delimiter = f"\r\n--{boundary}\r\n".encode()
-    return header + delimiter + delimiter.join(parts) + f"\r\n--{boundary}--\r\n".encode()
 
 
-def _encoding(content: bytes) -> str:
-    """What contains 8-bit octets says so, and so does what contains it (RFC 2045 6.4)."""
-    return "" if content.isascii() else "Content-Transfer-Encoding: 8bit\r\n"
+def unwanted(record: Record) -> tuple[Recipient, ...]:
+    """Those that failed and whose sender asked not to be told."""
+    return tuple(r for r in _of(record, Fate.FAILED) if not dsn.wants_failure(r.notify))
 
 
-def _text(me: str, failed: tuple[Recipient, ...]) -> str:
-    lines = [
-        f"This is the mail system at {me}.",
-        "",
-        "Your message could not be delivered to the addresses below, and it will not be",
-        "tried again.",
-        "",
-    ]
-    for recipient in failed:
-        lines += [f"<{recipient.address}>:", recipient.reply, ""]
-    return "\r\n".join(lines)
+def told(record: Record) -> frozenset[str]:
+    """Everybody who is settled once the reports of `owed` are in the queue."""
+    return frozenset(r.address for r in record.recipients if r.fate in _OPEN)
 
 
-def _status(
-    me: str, mail_id: str, failed: tuple[Recipient, ...], arrived: float, now: float
-) -> str:
-    lines = [
-        f"Reporting-MTA: dns; {me}",
-        f"X-Queue-ID: {mail_id}",
-        f"Arrival-Date: {rfc5322_date(arrived)}",
-    ]
-    for recipient in failed:
-        lines += [
-            "",
-            f"Final-Recipient: rfc822; {recipient.address}",
-            "Action: failed",
-            f"Status: {_permanent(recipient.status)}",
-            f"Diagnostic-Code: x-tubepost; {one_line(recipient.reply)}",
-            f"Last-Attempt-Date: {rfc5322_date(now)}",
-        ]
-    return "\r\n".join([*lines, ""])
+def warning(record: Record, mail_id: str, unit: str, now: float, after: float) -> Owed | None:
+    """The notice of a delay that is due: one for each unit, at the first deferral beyond `after`.
+
+    Not where the next try is due already: that comes first, and its end is seen, too.
+    """
+    if not (after and record.state is State.PENDING and record.attempts and not record.warned):
+        return None
+    if now - record.created <= after or record.next_attempt <= now:
+        return None
+    if record.priority is Priority.BULK or not dsn.answerable(record.sender):
+        return None
+    late = tuple(r for r in _of(record, Fate.WAITING) if dsn.wants_delay(r.notify))
+    return Owed(Action.DELAYED, f"{mail_id}w{unit}", late) if late else None
 
 
-def _permanent(status: str) -> str:
-    """Given up for good, so the class is 5, also where the last reply was a deferral."""
-    return "5" + status[1:] if status else "5.0.0"
+_OPEN = frozenset({Fate.FAILED, Fate.UNCONFIRMED})
 
 
-def _part(content_type: str, content: bytes, more: str = "") -> bytes:
-    return f"Content-Type: {content_type}\r\n{more}\r\n".encode() + content
+def _wanting_failure(record: Record) -> tuple[Recipient, ...]:
+    return tuple(r for r in _of(record, Fate.FAILED) if dsn.wants_failure(r.notify))
 
 
-def _original(original: bytes, sender: str) -> bytes:
-    returned = f"Return-Path: <{sender}>\r\n".encode()
-    if len(original) <= MAX_RETURNED:
-        return _part("message/rfc822", returned + original, _encoding(original))
-    header = header_of(original)[:MAX_RETURNED]
-    return _part("text/rfc822-headers", returned + header, _encoding(header))
+def _of(record: Record, fate: Fate) -> tuple[Recipient, ...]:
+    return tuple(r for r in record.recipients if r.fate is fate)
 
 
-def dead(recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
-    """Those a bounce is still owed for."""
-    return tuple(r for r in recipients if r.fate is Fate.FAILED)
+def _report_id(mail_id: str, unit: str, letter: str, record: Record, first: Recipient) -> str:
+    """Named for the first it is about: nobody is in two such reports of a unit.
+
+    The number of attempts would not do: an operator can give a mail up, or rejuvenate it.
+    """
+    return f"{mail_id}{letter}{unit}n{record.recipients.index(first)}"

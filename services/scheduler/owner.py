@@ -152,7 +152,7 @@ class Owner:
         self.unreadable.pop(record.key, None)
         if record.record.state is State.GROUP:
             self._groups.setdefault(record.key.mail_id, 0)
-        if self.shard.put(record, self._clock()):
+        if self.shard.put(record, self._clock()) or self._settler.owes_warning(record):
             self._to_settle.put_nowait(record.key)
         self._news.set()
 

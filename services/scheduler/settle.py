@@ -1,20 +1,19 @@
-"""What the owner does to records itself: split, bounce, remove bodies, end groups.
+"""What the owner does to records itself: split, report, remove bodies, end groups.
 
 Each step may be repeated after a crash: its writes are compare-and-set or have fixed ids.
 """
 
-from services.scheduler import bounce
+from services.scheduler.reporter import Reporter
 from tubepost import lifecycle, maillog, subjects
 from tubepost.attempts import Attempts
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.errors import Conflict
 from tubepost.events import NOBODY, SHOWN, Teller
-from tubepost.mailstore import MailStore, MissingBody
+from tubepost.mailstore import MailStore
 from tubepost.outcome import Deferred
 from tubepost.ports import Clock
-from tubepost.record import Envelope, Held, Record, State
-from tubepost.routing import route
+from tubepost.record import Held, Record, State
 from tubepost.subjects import Key
 
 NOT_REACHED = "Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)"
@@ -34,8 +33,8 @@ class Settler:
         events: Teller = NOBODY,
     ) -> None:
         self._store, self._shards = store, shards
-        self._control, self._directory, self._clock = control, directory, clock
-        self._events = events
+        self._control, self._clock, self._events = control, clock, events
+        self._reporter = Reporter(store, control, directory, clock, events)
 
     async def settle(self, key: Key) -> None:
         """Does what the record's state asks for; nothing where it is gone. Raises Unavailable."""
@@ -48,11 +47,17 @@ class Settler:
             case State.GROUP:
                 await self._end_group(held)
             case State.BOUNCE:
-                await self._bounce(held)
+                await self._report(held)
             case State.DONE:
                 await self._end(held)
-            case State.PENDING | State.PARKED:
+            case State.PENDING:
+                await self._reporter.warn(held)
+            case State.PARKED | State.HELD:
                 return
+
+    def owes_warning(self, held: Held) -> bool:
+        """Whether a pending record is to be settled: its sender does not know yet that it waits."""
+        return self._reporter.warning(held) is not None
 
     async def park(self, key: Key, why: str) -> bool:
         """Sets a record aside that could not be settled; whether that was possible.
@@ -60,8 +65,8 @@ class Settler:
         What has only to be removed is not parked: there the next try is all there is to do.
         """
         held = await self._store.read(key)
-        if held is None:
-            return True
+        if held is None or held.record.state is State.PENDING:
+            return True  # gone, or only its warning failed: the mail itself goes on
         if State.PARKED not in lifecycle.TRANSITIONS[held.record.state]:
             return False
         await self._store.settle(held, lambda record: lifecycle.parked(record, why))
@@ -131,73 +136,11 @@ class Settler:
         seconds = round(self._clock() - held.record.created, 3)
         self._events.emit("ended", held.key.mail_id, unit=held.key.unit, seconds=seconds)
 
+    async def _report(self, held: Held) -> None:
+        new = await self._reporter.tell(held)
+        if held.record.group is None and (new is None or new.state is State.DONE):
+            self._ended(held)
+
     async def _end(self, held: Held) -> None:
         await self._store.forget_body(held.key.mail_id)
         await self._store.forget(held)
-
-    async def _bounce(self, held: Held) -> None:
-        """One bounce for all recipients that failed; then they count as bounced."""
-        record, mail_id = held.record, held.key.mail_id
-        to = bounce.addressed(record.sender, self._control.double_bounce_recipient)
-        if to is None:
-            self._bounced(held, "", kind="triple", to="")
-        else:
-            new_id = bounce.bounce_id(mail_id, held.key.unit, record.attempts)
-            await self._send_bounce(held, to, new_id)
-            self._bounced(held, new_id, kind=to.kind, to=to.to)
-        new = await self._store.settle(held, lifecycle.after_bounce)
-        if record.group is None and (new is None or new.state is State.DONE):
-            self._ended(held)
-
-    def _bounced(self, held: Held, new_id: str, *, kind: str, to: str) -> None:
-        maillog.bounced(held.key.mail_id, new_id, kind=kind, to=to)
-        unit = held.key.unit
-        self._events.emit("bounced", held.key.mail_id, unit=unit, bounce=new_id, kind=kind, to=to)
-
-    async def _original(self, held: Held) -> bytes:
-        """The body to return; where it is lost the sender still learns that the mail failed."""
-        try:
-            return await self._store.body(held)
-        except MissingBody as error:
-            maillog.parked(held.key, str(error))
-            return b""
-
-    async def _send_bounce(self, held: Held, to: bounce.Addressed, new_id: str) -> None:
-        record, now = held.record, self._clock()
-        body = bounce.build(
-            to=to.to,
-            bounce_from=self._control.bounce_sender,
-            me=self._control.me,
-            mail_id=held.key.mail_id,
-            failed=bounce.dead(record.recipients),
-            original=await self._original(held),
-            original_sender=record.sender,
-            arrived=record.created,
-            now=now,
-        )
-        await self._store.accept(
-            Envelope(to.sender, (to.to,)),
-            [route(to.to, self._directory.domains)],
-            body,
-            mail_id=new_id,
-            now=now,
-        )
-        self._accepted(new_id, to, len(body), bounce_of=held.key.mail_id, now=now)
-
-    def _accepted(
-        self, new_id: str, to: bounce.Addressed, size: int, *, bounce_of: str, now: float
-    ) -> None:
-        self._events.emit(
-            "accepted",
-            new_id,
-            at=now,
-            sender=to.sender,
-            recipients=[to.to],
-            count=1,
-            size=size,
-            source="bounce",
-            client="",
-            helo="",
-            user="",
-            bounce_of=bounce_of,
-        )

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from services.smtpd.intake import Intake, Source
-from tubepost import control_values
+from tubepost import control_values, dsn, verp
 from tubepost.address import parse_address
 from tubepost.admin import protected
 from tubepost.control import Control
 from tubepost.errors import BadInput
-from tubepost.record import Envelope
+from tubepost.record import Envelope, Wish
 
 
 def router(intake: Intake, control: Control) -> APIRouter:
@@ -19,12 +19,25 @@ def router(intake: Intake, control: Control) -> APIRouter:
 
     @routes.post("/messages", status_code=202)
     async def send(
-        request: Request, sender: str, recipient: Annotated[list[str], Query(min_length=1)]
+        request: Request,
+        sender: str,
+        recipient: Annotated[list[str], Query(min_length=1)],
+        notify: str = "",
+        ret: str = "",
+        envid: str = "",
     ) -> dict[str, str]:
-        """Takes the mail in the body (message/rfc822) for the recipients. Its queue id."""
+        """Takes the mail in the body (message/rfc822) for the recipients. Its queue id.
+
+        `notify`, for all of them, `ret` and `envid` (plain text) as at SMTP (RFC 3461).
+        """
+        recipients = tuple(str(parse_address(text)) for text in recipient)
+        wish = Wish(dsn.parse_notify(notify)) if notify else None
         envelope = Envelope(
-            str(parse_address(sender)) if sender else "",
-            tuple(str(parse_address(text)) for text in recipient),
+            verp.parse_sender(sender) if sender else "",
+            recipients,
+            dict.fromkeys(recipients, wish) if wish else {},
+            ret=dsn.parse_ret(ret) if ret else "",
+            envid=dsn.parse_envid(dsn.encoded(envid)) if envid else "",
         )
         body = wire_form(await request.body())
         limit = control.get(control_values.DATABYTES)

@@ -1,17 +1,15 @@
-"""The arguments of MAIL and RCPT (RFC 5321 4.1.1.2 and 4.1.1.3). Pure.
+"""The arguments of MAIL and RCPT (RFC 5321 4.1.1.2 and 4.1.1.3, RFC 3461 4). Pure.
 
 Strict about what an address is; lenient, as qmail is, about spaces after the colon, a missing pair
 of angle brackets and a source route, which is dropped (RFC 5321 C).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
+from tubepost import dsn, verp
 from tubepost.address import parse_address
 from tubepost.errors import BadInput
-
-PARAMETERS = frozenset({"SIZE", "BODY"})
-"""Those of MAIL. RCPT has none yet."""
 
 
 class UnknownParameter(BadInput):
@@ -27,27 +25,48 @@ class Path:
 
 
 def parse_mail(argument: str) -> Path:
-    """`FROM:<a@b> SIZE=1000`. Raises BadInput."""
-    path = _path(argument, "FROM:", null_allowed=True)
-    for name, value in path.parameters.items():
-        if name not in PARAMETERS:
-            raise UnknownParameter(f"{name} is not offered")
-        if name == "SIZE" and not value.isdecimal():
-            raise BadInput("SIZE is a number")
-        if name == "BODY" and value.upper() not in ("7BIT", "8BITMIME"):
-            raise BadInput("BODY is 7BIT or 8BITMIME")
-    return path
+    """`FROM:<a@b> SIZE=1000`, or a VERP sender `FROM:<a-@b-@[]>`. Raises BadInput."""
+    return _checked(_path(argument, "FROM:", verp.parse_sender, null_allowed=True), _OF_MAIL)
 
 
 def parse_rcpt(argument: str) -> Path:
-    """`TO:<a@b>`. Raises BadInput."""
-    path = _path(argument, "TO:", null_allowed=False)
+    """`TO:<a@b> NOTIFY=NEVER`. Raises BadInput."""
+    path = _path(argument, "TO:", lambda text: str(parse_address(text)), null_allowed=False)
+    return _checked(path, _OF_RCPT)
+
+
+def _size(value: str) -> str:
+    if not value.isdecimal():
+        raise BadInput("SIZE is a number")
+    return value
+
+
+def _body(value: str) -> str:
+    if value.upper() not in ("7BIT", "8BITMIME"):
+        raise BadInput("BODY is 7BIT or 8BITMIME")
+    return value
+
+
+Checks = Mapping[str, Callable[[str], str]]
+
+_OF_MAIL: Checks = {
+    "SIZE": _size,
+    "BODY": _body,
+    "RET": dsn.parse_ret,
+    "ENVID": dsn.parse_envid,
+}
+_OF_RCPT: Checks = {"NOTIFY": dsn.parse_notify, "ORCPT": dsn.parse_orcpt}
+
+
+def _checked(path: Path, checks: Checks) -> Path:
     for name in path.parameters:
-        raise UnknownParameter(f"{name} is not offered")
-    return path
+        if name not in checks:
+            raise UnknownParameter(f"{name} is not offered")
+    values = {name: checks[name](value) for name, value in path.parameters.items()}
+    return replace(path, parameters=values)
 
 
-def _path(argument: str, keyword: str, *, null_allowed: bool) -> Path:
+def _path(argument: str, keyword: str, read: Callable[[str], str], *, null_allowed: bool) -> Path:
     if argument[: len(keyword)].upper() != keyword:
         raise BadInput(f"write {keyword}<address>")
     text = argument[len(keyword) :].lstrip()
@@ -56,7 +75,7 @@ def _path(argument: str, keyword: str, *, null_allowed: bool) -> Path:
         return Path("", _parameters(rest))
     if mailbox.lower() == "postmaster":  # RFC 5321 4.1.1.3: the one name without a domain
         raise BadInput("write postmaster@domain")
-    return Path(str(parse_address(mailbox)), _parameters(rest))
+    return Path(read(mailbox), _parameters(rest))
 
 
 def _bracketed(text: str) -> tuple[str, str]:
@@ -88,10 +107,12 @@ def _without_route(mailbox: str) -> str:
 
 
 def _parameters(text: str) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for word in text.split():
         name, _, value = word.partition("=")
         if not name.replace("-", "").isalnum():
             raise BadInput(f"{word!r} is not a parameter")
+        if name.upper() in found:
+            raise BadInput(f"{name.upper()} is given twice")
         found[name.upper()] = value
     return found

@@ -11,10 +11,10 @@ from services.smtpd.data import DataReader
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
 from services.smtpd.policy import Client, RcptFacts, Refusal
-from tubepost import control_values, maillog
+from tubepost import control_values, maillog, verp
 from tubepost.address import Address, parse_address, printable
 from tubepost.errors import BadInput, StoreFull, Unavailable
-from tubepost.record import Envelope
+from tubepost.record import Envelope, Wish
 from tubepost.trace_headers import MAX_HOPS, hops
 
 MAX_AUTH_FAILURES = 3
@@ -32,8 +32,24 @@ class Transaction:
     """From MAIL on. `relay_user`: who opened the relay for one of the recipients."""
 
     sender: str
+    ret: str = ""
+    envid: str = ""
     recipients: list[str] = field(default_factory=list)
+    wishes: dict[str, Wish] = field(default_factory=dict)
     relay_user: str = ""
+
+    def add(self, path: commands.Path) -> None:
+        """A recipient that was accepted."""
+        self.recipients.append(path.address)
+        if path.parameters:
+            given = path.parameters.get
+            self.wishes[path.address] = Wish(given("NOTIFY", ""), given("ORCPT", ""))
+
+    @property
+    def envelope(self) -> Envelope:
+        return Envelope(
+            self.sender, tuple(self.recipients), self.wishes, ret=self.ret, envid=self.envid
+        )
 
 
 class Session(Connection):
@@ -52,7 +68,7 @@ class Session(Connection):
 
     async def smtp_EHLO(self, hostname: str | None) -> None:
         self._greet(hostname, extended=True)
-        offers = ["PIPELINING", "8BITMIME"]
+        offers = ["PIPELINING", "8BITMIME", "DSN"]
         limit = self._size_limit
         offers.append(f"SIZE {limit}" if limit else "SIZE")
         if self.tls_context and not self._tls_protocol:
@@ -98,7 +114,8 @@ class Session(Connection):
         if refusal:
             await self._refuse(refusal, sender=path.address)
             return
-        self._transaction = Transaction(path.address)
+        given = path.parameters.get
+        self._transaction = Transaction(path.address, given("RET", ""), given("ENVID", ""))
         await self.push("250 ok")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -115,7 +132,7 @@ class Session(Connection):
         if refusal:
             await self._refuse(refusal, sender=transaction.sender, recipient=path.address)
             return
-        transaction.recipients.append(path.address)
+        transaction.add(path)
         await self.push("250 ok")
 
     async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
@@ -129,7 +146,7 @@ class Session(Connection):
         control, directory = self._listener.control, self._listener.directory
         facts = RcptFacts(
             client=self._client,
-            sender=transaction.sender,
+            sender=verp.owner(transaction.sender),
             accepted_so_far=len(transaction.recipients),
             max_recipients=control.get(control_values.MAXRCPT),
             bad_senders=control.get(control_values.BADMAILFROM),
@@ -190,9 +207,10 @@ class Session(Connection):
             facts = {"client": self._client.ip, "sender": transaction.sender}
             maillog.refused(refusal.verdict, refusal.reply, facts)
             return refusal.reply
-        envelope = Envelope(transaction.sender, tuple(transaction.recipients))
         try:
-            done = await self._listener.intake.accept(envelope, body, self._source(transaction))
+            done = await self._listener.intake.accept(
+                transaction.envelope, body, self._source(transaction)
+            )
         except StoreFull:
             return "452 queue is full, try again later (#4.3.1)"
         except Unavailable:

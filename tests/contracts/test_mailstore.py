@@ -239,3 +239,26 @@ def test_a_stored_message_becomes_a_held_record() -> None:
     header = record.encode(RECORD)
     stored = Stored("q.1.m.u2", 9, {"Tubepost": header}, b"body")
     assert held_of(stored) == Held(Key(1, "m", "u2"), 9, RECORD, b"body")
+
+
+# --- VERP
+
+
+async def test_a_list_s_mail_for_several_is_split_though_they_share_a_destination(
+    any_bus: Bus,
+) -> None:
+    store = MailStore(any_bus, SHARDS)
+    envelope = Envelope("list-@b.c-@[]", (JOE, "ann@example.org"))
+    key = await store.accept(envelope, [HERE, HERE], b"hello", mail_id=ID, now=NOW)
+    assert (await held(store, key)).record.state is State.SPLIT
+    one = Envelope("list-@b.c-@[]", (JOE,))
+    key = await store.accept(one, [HERE], b"hello", mail_id=ID[::-1], now=NOW)
+    assert (await held(store, key)).record.state is State.PENDING
+
+
+async def test_the_head_of_a_mail_is_its_first_chunk(any_bus: Bus) -> None:
+    body = octets(CHUNK * 2)
+    store, key = await accepted(any_bus, body)
+    assert await store.head(await held(store, key)) == body[:CHUNK]
+    store, key = await accepted(any_bus, b"hello", mail_id=ID[::-1])
+    assert await store.head(await held(store, key)) == b"hello"

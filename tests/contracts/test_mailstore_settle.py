@@ -47,6 +47,13 @@ async def test_a_delivered_mail(any_bus: Bus, size: int) -> None:
         assert await store.body(left) == octets(size)
 
 
+async def test_what_changes_nothing_is_not_written(any_bus: Bus) -> None:
+    store, key = await accepted(any_bus, b"hello")
+    mail = await held(store, key)
+    assert await store.settle(mail, lambda record: record) == mail.record
+    assert (await held(store, key)).seq == mail.seq
+
+
 async def test_the_end_of_a_mail_is_told_to_the_owner(memory_bus: Bus) -> None:
     heard: list[tuple[Key, int]] = []
 

@@ -111,7 +111,7 @@ def test_every_bucket_is_on_the_page_as_it_is_made() -> None:
 def test_every_consumer_is_on_the_page() -> None:
     written = {(row["channel"], names(row["takes"])[0]) for row in table(PAGE, "Consumers")}
     assert written == {
-        (str(_worker(channel).durable_name), str(_worker(channel).filter_subject))
+        (str(_worker(channel, 20_000).durable_name), str(_worker(channel, 20_000).filter_subject))
         for channel in subjects.CHANNELS
     }
 

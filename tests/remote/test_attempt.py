@@ -1,6 +1,7 @@
 """The courier against real peers and a real name server on loopback."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.remote.smtp_peer import MemoryPeer, listening, speaking
 from tubepost import smtproutes
 from tubepost.delivery import Courier, Mail
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.record import Wish
 from tubepost.subjects import Key
 
 ZONE = """
@@ -169,3 +171,18 @@ async def test_settings_are_asked_anew_for_each_mail(zone: DnsServer) -> None:
         "EHLO one.example",
         "EHLO two.example",
     ]
+
+
+async def test_what_the_sender_asks_for_goes_along(zone: DnsServer) -> None:
+    peer = MemoryPeer(ehlo=b"250-peer.example\r\n250 DSN\r\n")
+    asking = replace(mail(), ret="FULL", envid="id", wishes={RECIPIENTS[0]: Wish("SUCCESS")})
+    async with listening(speaking(peer)) as port:
+        outcomes = await courier(zone, port).deliver(asking)
+    assert [line for line in peer.lines if line.startswith(("MAIL", "RCPT"))] == [
+        "MAIL FROM:<s@example.org> RET=FULL ENVID=id",
+        "RCPT TO:<a@good.example> NOTIFY=SUCCESS ORCPT=rfc822;a@good.example",
+        "RCPT TO:<b@good.example>",
+    ]
+    done = the_one(dict(outcomes))
+    assert isinstance(done, Delivered)
+    assert done.reports

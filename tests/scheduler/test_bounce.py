@@ -1,165 +1,125 @@
-"""Bounces, read back with the library's mail parser: RFC 3462, RFC 3464, qmail's double bounce."""
+"""Which reports are owed, about whom, and to whom they go."""
 
-from email import message_from_bytes, policy
-from email.message import EmailMessage, Message
+from dataclasses import replace
 
 import pytest
 
 from services.scheduler import bounce
-from tubepost.record import Fate, Recipient
+from services.scheduler.bounce import Action
+from tests.scheduler.units import NOW, record
+from tubepost.record import Fate, Priority, Recipient, Record, State
 
-SENDER, ME = "joe@example.org", "mail.example.org"
-ORIGINAL = b"Received: from unknown\r\nSubject: hello\r\n\r\nHi Ann.\r\n.\r\n..dots\r\n"
-FAILED = (
-    Recipient("ann@far.example", Fate.FAILED, "550 no such user/go away", "5.1.1"),
-    Recipient("bob@far.example", Fate.FAILED, "timed out", "4.4.1"),
-    Recipient("eve@far.example", Fate.FAILED, "unknown", ""),
-)
+JOE, POSTMASTER = "joe@example.org", "postmaster@example.org"
 
 
-def built(original: bytes = ORIGINAL, failed: tuple[Recipient, ...] = FAILED) -> bytes:
-    return bounce.build(
-        to=SENDER,
-        bounce_from=f"MAILER-DAEMON@{ME}",
-        me=ME,
-        mail_id="0123abc",
-        failed=failed,
-        original=original,
-        original_sender=SENDER,
-        arrived=1_700_000_000.0,
-        now=1_700_000_400.0,
-    )
+def somebody(fate: Fate, notify: str = "", name: str = "ann") -> Recipient:
+    return Recipient(f"{name}@far.example", fate, "said", notify=notify)
 
 
-def parsed(content: bytes) -> EmailMessage:
-    found = message_from_bytes(content, policy=policy.default)
-    assert isinstance(found, EmailMessage)
-    assert [p.defects for p in found.walk() if p.defects] == []
-    return found
-
-
-def parts(mail: EmailMessage) -> list[Message]:
-    found = mail.get_payload()
-    assert isinstance(found, list)
-    return found  # type: ignore[return-value]
-
-
-def blocks(mail: EmailMessage) -> list[Message]:
-    """Of the delivery status: one for the mail, one for each recipient."""
-    found = parts(mail)[1].get_payload()
-    assert isinstance(found, list)
-    return found  # type: ignore[return-value]
-
-
-def test_the_header_says_what_it_is() -> None:
-    mail = parsed(built())
-    assert mail.get_content_type() == "multipart/report"
-    assert mail.get_param("report-type") == "delivery-status"
-    assert mail["From"] == "MAILER-DAEMON@mail.example.org"
-    assert mail["To"] == "joe@example.org"
-    assert mail["Subject"] == "failure notice"
-    assert mail["Auto-Submitted"] == "auto-replied"
-    assert mail["Date"].datetime.timestamp() == 1_700_000_400
-    assert mail["Message-ID"].endswith("@mail.example.org>")
-
-
-def test_it_has_a_text_a_status_and_the_original() -> None:
-    types = [part.get_content_type() for part in parts(parsed(built()))]
-    assert types == ["text/plain", "message/delivery-status", "message/rfc822"]
-
-
-def test_the_text_names_each_dead_recipient_and_the_reply() -> None:
-    text = str(parts(parsed(built()))[0].get_payload())
-    assert "mail.example.org" in text
-    for recipient in FAILED:
-        assert f"<{recipient.address}>:\r\n{recipient.reply}\r\n" in text
-
-
-def test_the_status_has_a_block_for_the_mail_and_one_for_each_recipient() -> None:
-    of_mail, *of_recipients = blocks(parsed(built()))
-    assert of_mail["Reporting-MTA"] == "dns; mail.example.org"
-    assert of_mail["X-Queue-ID"] == "0123abc"
-    found = [(b["Final-Recipient"], b["Action"], b["Status"]) for b in of_recipients]
-    assert found == [
-        ("rfc822; ann@far.example", "failed", "5.1.1"),
-        ("rfc822; bob@far.example", "failed", "5.4.1"),
-        ("rfc822; eve@far.example", "failed", "5.0.0"),
+def owed(*recipients: Recipient, channel: str = "remote") -> list[tuple[str, str, list[str]]]:
+    made = record(*recipients, state=State.BOUNCE, channel=channel)
+    return [
+        (one.action, one.report_id, [r.address.partition("@")[0] for r in one.recipients])
+        for one in bounce.owed(made, "m", "0")
     ]
-    assert of_recipients[0]["Diagnostic-Code"] == "x-tubepost; 550 no such user/go away"
 
 
-def test_the_original_comes_back_octet_for_octet_behind_its_return_path() -> None:
-    assert b"\r\n\r\nReturn-Path: <joe@example.org>\r\n" + ORIGINAL + b"\r\n--=_" in built()
-    inner = parts(parsed(built()))[2].get_payload(0)
-    assert isinstance(inner, EmailMessage)
-    assert inner["Subject"] == "hello"
+def test_everybody_who_failed_is_in_one_report() -> None:
+    everybody = [somebody(fate, name=fate.name.lower()) for fate in Fate]
+    assert owed(*everybody, somebody(Fate.FAILED, name="bob")) == [
+        ("failed", "mb0n2", ["failed", "bob"]),
+        ("relayed", "md0n4", ["unconfirmed"]),
+    ]
 
 
-@pytest.mark.parametrize("octets", [bounce.MAX_RETURNED, bounce.MAX_RETURNED + 1])
-def test_a_big_original_comes_back_as_its_header(octets: int) -> None:
-    header = b"Subject: big\r\n"
-    original = header + b"\r\n" + b"x" * (octets - len(header) - 4) + b"\r\n"
-    assert len(original) == octets
-    last = parts(parsed(built(original)))[2]
-    if octets <= bounce.MAX_RETURNED:
-        assert last.get_content_type() == "message/rfc822"
-        return
-    assert last.get_content_type() == "text/rfc822-headers"
-    assert last.get_payload() == "Return-Path: <joe@example.org>\r\nSubject: big\r\n"
+@pytest.mark.parametrize(("channel", "action"), [("local", "delivered"), ("remote", "relayed")])
+def test_success_is_delivered_here_and_relayed_elsewhere(channel: str, action: str) -> None:
+    assert owed(somebody(Fate.UNCONFIRMED), channel=channel) == [(action, "md0n0", ["ann"])]
 
 
-def test_a_bounce_stays_small_where_the_header_is_the_big_part() -> None:
-    original = b"X-Filler: x\r\n" * 500_000 + b"\r\nhello\r\n"
-    assert len(built(original)) < 2 * bounce.MAX_RETURNED
+@pytest.mark.parametrize("notify", ["NEVER", "SUCCESS", "DELAY", "SUCCESS,DELAY"])
+def test_a_failure_that_nobody_wants_to_hear_of(notify: str) -> None:
+    quiet = somebody(Fate.FAILED, notify, "quiet")
+    assert owed(quiet) == []
+    assert owed(quiet, somebody(Fate.FAILED, "FAILURE,DELAY")) == [("failed", "mb0n1", ["ann"])]
+    assert bounce.unwanted(record(quiet, somebody(Fate.FAILED, "FAILURE"))) == (quiet,)
 
 
-def test_the_whole_declares_8bit_where_a_part_is() -> None:
-    mail = parsed(built(b"Subject: x\r\n\r\nGr\xfc\xdfe\r\n"))
-    assert mail["Content-Transfer-Encoding"] == "8bit"
+def test_who_is_settled_when_the_reports_are_stored() -> None:
+    everybody = record(*[somebody(fate, "NEVER", fate.name.lower()) for fate in Fate])
+    assert bounce.told(everybody) == {"failed@far.example", "unconfirmed@far.example"}
 
 
-def test_an_8bit_original_is_declared_and_kept() -> None:
-    original = b"Subject: x\r\n\r\nGr\xfc\xdfe \xff\x00\r\n"
-    content = built(original)
-    assert original in content
-    last = parts(parsed(content))[2]
-    assert last["Content-Transfer-Encoding"] == "8bit"
-
-
-@pytest.mark.parametrize("original", [ORIGINAL, b"Subject: x\r\n\r\nno end of line", b"\r\n", b"x"])
-def test_every_line_end_is_crlf_and_the_last_line_has_one(original: bytes) -> None:
-    content = built(original)
-    assert content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r")
-    assert content.endswith(b"--\r\n")
-
-
-def test_a_reply_cannot_forge_a_field_or_end_the_report() -> None:
-    reply = "550 a\r\nAction: delivered\r\n\r\n--x"
-    evil = Recipient("ann@far.example", Fate.FAILED, reply, "5.0.0")
-    of_recipient = blocks(parsed(built(failed=(evil,))))[1]
-    assert of_recipient.get_all("Action") == ["failed"]
-
-
-def test_only_recipients_that_failed_are_owed_a_bounce() -> None:
-    everybody = tuple(Recipient(f"{fate}@far.example", fate) for fate in Fate)
-    assert [r.fate for r in bounce.dead(everybody)] == [Fate.FAILED]
+def test_a_later_report_of_the_same_attempt_is_another_mail() -> None:
+    """An operator gives up on bob: no attempt was made since ann's bounce."""
+    ann, bob = somebody(Fate.FAILED), somebody(Fate.WAITING, name="bob")
+    [first] = bounce.owed(record(ann, bob), "m", "0")
+    ann, bob = replace(ann, fate=Fate.BOUNCED), replace(bob, fate=Fate.FAILED)
+    [second] = bounce.owed(record(ann, bob), "m", "0")
+    assert first.report_id != second.report_id
 
 
 def test_a_bounce_goes_to_the_sender_with_the_null_sender() -> None:
-    to = bounce.addressed(SENDER, "postmaster@example.org")
-    assert to == bounce.Addressed("single", "", SENDER)
+    assert bounce.addressed(JOE, POSTMASTER) == bounce.Addressed("single", "", JOE)
+
+
+def test_a_bounce_of_a_list_s_mail_goes_to_the_list() -> None:
+    to = bounce.addressed("list-@example.org-@[]", POSTMASTER)
+    assert to == bounce.Addressed("single", "", "list-@example.org")
 
 
 def test_what_bounces_of_a_bounce_goes_to_the_postmaster() -> None:
-    to = bounce.addressed("", "postmaster@example.org")
-    assert to == bounce.Addressed("double", "#@[]", "postmaster@example.org")
+    to = bounce.addressed("", POSTMASTER)
+    assert to == bounce.Addressed("double", "#@[]", POSTMASTER)
 
 
 def test_what_bounces_of_a_double_bounce_is_dropped() -> None:
-    assert bounce.addressed("#@[]", "postmaster@example.org") is None
+    assert bounce.addressed("#@[]", POSTMASTER) is None
 
 
-def test_the_same_failure_has_the_same_bounce_and_another_has_another() -> None:
-    one = bounce.bounce_id("abc", "0", 1)
-    assert one == bounce.bounce_id("abc", "0", 1)
-    assert len({one, bounce.bounce_id("abc", "0", 2), bounce.bounce_id("abc", "1", 1)}) == 3
+# --- delays
+
+AFTER = 3600.0
+LATE = NOW + AFTER + 1
+
+
+def waiting(*recipients: Recipient, **more: object) -> Record:
+    """Tried, and to be tried again after LATE. `more`: of the record."""
+    made = record(*recipients, attempts=2, next_attempt=LATE + 100)
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def test_a_mail_that_waits_for_long_is_announced() -> None:
+    ann, bob = somebody(Fate.WAITING), somebody(Fate.WAITING, "DELAY", "bob")
+    quiet, done = somebody(Fate.WAITING, "FAILURE", "quiet"), somebody(Fate.DELIVERED, name="done")
+    made = waiting(done, ann, quiet, bob)
+    assert bounce.warning(made, "m", "3", LATE, AFTER) == bounce.Owed(
+        Action.DELAYED, "mw3", (ann, bob)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "now", "after"),
+    [
+        ({}, LATE, 0),
+        ({}, NOW + AFTER, AFTER),
+        ({"warned": True}, LATE, AFTER),
+        ({"attempts": 0}, LATE, AFTER),
+        ({"next_attempt": LATE}, LATE, AFTER),
+        ({"state": State.HELD}, LATE, AFTER),
+        ({"state": State.BOUNCE}, LATE, AFTER),
+        ({"priority": Priority.BULK}, LATE, AFTER),
+        ({"sender": ""}, LATE, AFTER),
+        ({"sender": "#@[]"}, LATE, AFTER),
+        ({"recipients": (somebody(Fate.WAITING, "NEVER"),)}, LATE, AFTER),
+        ({"recipients": (somebody(Fate.WAITING, "SUCCESS,FAILURE"),)}, LATE, AFTER),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_no_notice_of_a_delay(change: dict[str, object], now: float, after: float) -> None:
+    assert bounce.warning(waiting(), "m", "0", LATE, AFTER)
+    assert bounce.warning(waiting(**change), "m", "0", now, after) is None
+
+
+def test_a_rejuvenated_mail_is_late_all_the_same() -> None:
+    assert bounce.warning(waiting(born=LATE - 1), "m", "0", LATE, AFTER)

@@ -11,7 +11,7 @@ from services.scheduler.owner import Owner
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits, Shard
 from tests.fakes import FakeClock
-from tubepost import lifecycle, subjects
+from tubepost import control_values, lifecycle, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
@@ -33,8 +33,8 @@ class Scene:
 
     def __init__(self, bus: NatsBus, clock: FakeClock) -> None:
         self.bus, self.clock, self.store = bus, clock, MailStore(bus, SHARDS)
-        directory, control = Directory(bus), Control(bus, "mail.example.org")
-        settler = Settler(self.store, SHARDS, control, directory, clock)
+        directory, self.control = Directory(bus), Control(bus, "mail.example.org")
+        settler = Settler(self.store, SHARDS, self.control, directory, clock)
         self.owner = Owner(bus, 0, settler, clock=clock, limits=lambda: WIDE, wanted=lambda: None)
         self.jobs = bus.work(REMOTE, 50)
 
@@ -202,10 +202,25 @@ async def test_a_record_that_cannot_be_settled_is_parked_with_the_reason(
     async def fails(_held: Held) -> None:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr(scene.owner._settler, "_bounce", fails)
+    monkeypatch.setattr(scene.owner._settler._reporter, "tell", fails)
     key = await scene.accept("m1")
     await scene.next_job()
     await scene.attempt(key, Failed(text="550 no"))
     await happens(scene, lambda shard: shard.units[key].record.state is State.PARKED)
     other = await scene.accept("m2")
     assert (await scene.next_job()).subject == other.job(REMOTE)
+
+
+async def test_a_mail_that_is_late_is_announced_and_still_goes_out(scene: Scene) -> None:
+    scene.control._parsed[control_values.DELAYWARNING.name] = 300
+    key = await scene.accept("m1")
+    await (await scene.next_job()).finish()
+    scene.clock.advance(400)
+    await scene.attempt(key, Deferred(text="451 later"))
+    notice = await scene.next_job()
+    assert notice.subject == "d.remote.0.m1w0.0", "to joe, whose domain is remote here"
+    await happens(scene, lambda shard: shard.units[key].record.warned and key not in shard.out)
+    assert scene.owner.shard.next_due() == scene.clock() + 1600 - 400
+    scene.clock.advance(1200)
+    scene.owner.wake()
+    assert (await scene.next_job()).subject == key.job(REMOTE)

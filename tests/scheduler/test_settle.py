@@ -1,84 +1,16 @@
-"""What the owner does to records, on the real bus: split, group's end, bodies removed, bounces."""
-
-from email import message_from_bytes, policy
+"""What the owner does to records, on the real bus: split, group's end, bodies removed."""
 
 import pytest
 
-from services.scheduler.settle import Settler
 from tests.fakes import FakeClock
-from tests.tubepost.telling import Told
+from tests.scheduler.queue_rig import BODY, FAILED, SHARDS, Queue
 from tubepost import lifecycle, subjects
-from tubepost.control import Control
-from tubepost.directory import Directory
-from tubepost.mailstore import MailStore, MissingBody
+from tubepost.mailstore import MissingBody
 from tubepost.nats_bus import NatsBus
-from tubepost.outcome import Delivered, Failed, Outcome
-from tubepost.ports import CaughtUp
-from tubepost.record import INLINE_LIMIT, Envelope, Held, Record, State
+from tubepost.outcome import Delivered, Outcome
+from tubepost.record import INLINE_LIMIT, Record, State
 from tubepost.retry import Rules
-from tubepost.routing import route
 from tubepost.subjects import Key
-
-SHARDS = 2
-BODY = b"Subject: hello\r\n\r\nHi.\r\n"
-LOCAL_DOMAINS = {"example.org"}
-FAILED = Failed(text="550 no", status="5.1.1")
-
-
-class Queue:
-    """The queue a Settler works on, seen from outside."""
-
-    def __init__(self, bus: NatsBus, clock: FakeClock) -> None:
-        self.bus, self.clock, self.store = bus, clock, MailStore(bus, SHARDS)
-        self.directory, self.control = Directory(bus), Control(bus, "mail.example.org")
-        self.directory._domains.add("example.org")  # as if its mirror had followed a change
-        self.told = Told()
-        self.settler = Settler(self.store, SHARDS, self.control, self.directory, clock, self.told)
-
-    async def accept(
-        self, *to: str, mail_id: str = "m1", body: bytes = BODY, sender: str = "joe@example.org"
-    ) -> Key:
-        routes = [route(address, LOCAL_DOMAINS) for address in to]
-        envelope = Envelope(sender, to)
-        return await self.store.accept(envelope, routes, body, mail_id=mail_id, now=self.clock())
-
-    async def attempt(self, key: Key, outcome: Outcome) -> None:
-        """What a worker does at the end of a delivery."""
-        held = await self.store.read(key)
-        assert held
-        outcomes = dict.fromkeys(held.record.waiting, outcome)
-        now = self.clock()
-
-        def change(record: Record) -> Record:
-            return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=Rules())
-
-        await self.store.settle(held, change)
-
-    def told_of(self, *mails: str) -> list[str]:
-        """What was told of these mails, by name."""
-        return [event["event"] for event in self.told.events if event["mail"] in mails]
-
-    async def all(self) -> list[Held]:
-        """Every record there is, by mail id and unit."""
-        found = [held for shard in range(SHARDS) for held in await self._of(shard)]
-        return sorted(found, key=lambda h: (h.key.mail_id, h.key.unit))
-
-    async def _of(self, shard: int) -> list[Held]:
-        keys = set()
-        subject = subjects.queue_subjects(shard)
-        async for item in self.bus.follow(subjects.queue_stream(shard), subject):
-            if isinstance(item, CaughtUp):
-                break
-            keys.add(subjects.key_of(item.subject))
-        return [held for key in keys if (held := await self.store.read(key))]
-
-    async def chunks(self) -> int:
-        count = 0
-        async for item in self.bus.follow(subjects.MAIL, "mail.>"):
-            if isinstance(item, CaughtUp):
-                return count
-            count += 1
-        return count
 
 
 @pytest.fixture
@@ -133,6 +65,13 @@ async def test_what_has_only_to_be_removed_is_not_parked(queue: Queue) -> None:
     await queue.settler.settle(key)
     assert not await queue.settler.park(key, "why")
     assert await queue.settler.park(Key(0, "nobody", "0"), "it is gone")
+
+
+async def test_a_warning_that_fails_parks_no_mail(queue: Queue) -> None:
+    key = await queue.accept("ann@far.example")
+    before = await queue.all()
+    assert await queue.settler.park(key, "settling failed 5 times")
+    assert await queue.all() == before
 
 
 async def cut_off(queue: Queue) -> Key:
@@ -205,74 +144,6 @@ async def test_nothing_happens_to_what_is_pending_or_gone(queue: Queue) -> None:
     assert await queue.all() == before
 
 
-async def test_a_failure_bounces_to_the_sender_and_ends_the_mail(queue: Queue) -> None:
-    key = await queue.accept("ann@far.example")
-    await queue.attempt(key, FAILED)
-    await queue.settler.settle(key)
-    [made] = await queue.all()
-    assert made.key.mail_id == "m1b0a1"
-    assert (made.record.sender, made.record.waiting) == ("", ("joe@example.org",))
-    assert made.record.channel == "local"
-    report = message_from_bytes(await queue.store.body(made), policy=policy.default)
-    assert report.get_content_type() == "multipart/report"
-    assert report["From"] == "MAILER-DAEMON@mail.example.org"
-    assert BODY.decode() in report.as_string().replace("\n", "\r\n").replace("\r\r", "\r")
-
-
-async def test_a_failure_settled_twice_makes_one_bounce(queue: Queue) -> None:
-    key = await queue.accept("ann@far.example")
-    await queue.attempt(key, FAILED)
-    bounce = await queue.store.read(key)
-    assert bounce
-    await queue.settler._bounce(bounce)
-    await queue.settler._bounce(bounce)  # a second owner that read it before the first was done
-    assert [h.key.mail_id for h in await queue.all()] == ["m1b0a1"]
-
-
-async def test_the_bounce_of_a_bounce_goes_to_the_postmaster(queue: Queue) -> None:
-    key = await queue.accept("ann@far.example", sender="")
-    await queue.attempt(key, FAILED)
-    await queue.settler.settle(key)
-    [made] = await queue.all()
-    assert made.record.sender == "#@[]"
-    assert made.record.waiting == ("postmaster@mail.example.org",)
-
-
-async def test_a_double_bounce_that_fails_ends_in_the_log(queue: Queue) -> None:
-    key = await queue.accept("ann@far.example", sender="#@[]")
-    await queue.attempt(key, FAILED)
-    await queue.settler.settle(key)
-    assert await queue.all() == []
-
-
-async def test_recipients_that_still_wait_are_kept_when_another_has_bounced(queue: Queue) -> None:
-    key = await queue.accept("ann@far.example", "bob@far.example")
-    held = await queue.store.read(key)
-    assert held
-    now = queue.clock()
-
-    def change(record: Record) -> Record:
-        outcomes: dict[str, Outcome] = {"ann@far.example": FAILED}
-        return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=Rules())
-
-    await queue.store.settle(held, change)
-    await queue.settler.settle(key)
-    original, made = await queue.all()
-    assert original.record.state is State.PENDING
-    assert original.record.waiting == ("bob@far.example",)
-    assert original.record.next_attempt == now + 400
-    assert b"bob@far.example" not in await queue.store.body(made)
-
-
-async def test_a_bounce_for_a_big_mail_removes_its_body(queue: Queue) -> None:
-    key = await queue.accept("ann@far.example", body=BODY + b"x" * INLINE_LIMIT + b"\r\n")
-    await queue.attempt(key, FAILED)
-    await queue.settler.settle(key)
-    await queue.settler.settle(key)
-    assert [h.key.mail_id for h in await queue.all()] == ["m1b0a1"]
-    assert await queue.chunks() == 0
-
-
 # --- what is told
 
 
@@ -304,12 +175,12 @@ async def test_a_bounce_its_acceptance_and_the_end_are_told(queue: Queue) -> Non
     await queue.attempt(key, FAILED)
     await queue.settler.settle(key)
     accepted, bounced, ended = queue.told.events
-    assert (accepted["event"], accepted["mail"]) == ("accepted", "m1b0a1")
+    assert (accepted["event"], accepted["mail"]) == ("accepted", "m1b0n0")
     assert (accepted["bounce_of"], accepted["source"]) == ("m1", "bounce")
     assert (accepted["sender"], accepted["recipients"]) == ("", ["joe@example.org"])
     [made] = await queue.all()
     assert (accepted["size"], accepted["at"]) == (made.record.size, made.record.created)
-    about = {"event": "bounced", "mail": "m1", "unit": "0", "bounce": "m1b0a1"}
+    about = {"event": "bounced", "mail": "m1", "unit": "0", "bounce": "m1b0n0"}
     assert bounced == {**about, "kind": "single", "to": "joe@example.org"}
     assert (ended["event"], ended["mail"]) == ("ended", "m1")
 

@@ -59,6 +59,7 @@ async def test_null_sender_and_several_recipients(smtpd: Smtpd, http: httpx.Asyn
         (TO_ANN | {"recipient": "a@b@c"}, b"hi\n", "'a@b' is not the left side of an address"),
         ({"recipient": "ann@example.net"}, b"hi\n", "query.sender: Field required"),
         ({"sender": "joe@example.org"}, b"hi\n", "query.recipient: Field required"),
+        (TO_ANN | {"ret": "all"}, b"hi\n", "RET is FULL or HDRS"),
         (TO_ANN, b"x" * 101, "the mail has 101 octets, databytes allows 100"),
     ],
 )
@@ -71,6 +72,15 @@ async def test_bad_input_is_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {"type": "about:blank", "status": 400, "detail": detail}
     assert await smtpd.mails() == []
+
+
+async def test_what_the_sender_wants_to_be_told(smtpd: Smtpd, http: httpx.AsyncClient) -> None:
+    wishes = {"notify": "success,failure", "ret": "hdrs", "envid": "order 1+2=3"}
+    answer = await http.post("/v1/messages", params=TO_ANN | wishes, content=b"hi\n", headers=TOKEN)
+    assert answer.status_code == 202
+    record, _, _ = await smtpd.only_mail()
+    assert (record.ret, record.envid) == ("HDRS", "order+201+2B2+3D3")
+    assert [(r.notify, r.orcpt) for r in record.recipients] == [("SUCCESS,FAILURE", "")]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer other"}, {"Authorization": ""}])

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.smtpd.commands import Path, UnknownParameter, parse_mail, parse_rcpt
+from tubepost import verp
 from tubepost.address import parse_address
 from tubepost.errors import BadInput
 
@@ -31,6 +32,8 @@ from tubepost.errors import BadInput
         ('FROM:<"a@b"@example.org>', '"a@b"@example.org'),
         ('FROM:<"joe"@example.org>', "joe@example.org"),
         ('FROM:<@relay.example:"x:y"@example.org>', '"x:y"@example.org'),
+        ("FROM:<list-@example.org-@[]>", "list-@example.org-@[]"),
+        ("FROM:list-@Example.ORG-@[]", "list-@example.org-@[]"),
     ],
 )
 def test_path_of_mail(argument: str, address: str) -> None:
@@ -46,6 +49,9 @@ def test_path_of_mail(argument: str, address: str) -> None:
         ("FROM:<> SIZE=12", {"SIZE": "12"}),
         ("FROM:a@b.example SIZE=12", {"SIZE": "12"}),
         ('FROM:<"a> SIZE=1"@b.example> SIZE=2', {"SIZE": "2"}),
+        ("FROM:<a@b.example> RET=hdrs", {"RET": "HDRS"}),
+        ("FROM:<a@b.example> ret=FULL ENVID=QQ+2B1", {"RET": "FULL", "ENVID": "QQ+2B1"}),
+        ("FROM:<list-@b.example-@[]> RET=HDRS", {"RET": "HDRS"}),
     ],
 )
 def test_parameters_of_mail(argument: str, parameters: dict[str, str]) -> None:
@@ -82,6 +88,15 @@ def test_parameters_of_mail(argument: str, parameters: dict[str, str]) -> None:
         "FROM:<a@b.example> BODY=BINARYMIME",
         "FROM:<a@b.example> =1",
         "FROM:<a@b.example> a_b=1",
+        "FROM:<a@b.example> SIZE=1 SIZE=1",
+        "FROM:<a@b.example> RET=BODY",
+        "FROM:<a@b.example> RET",
+        "FROM:<a@b.example> ENVID=",
+        "FROM:<a@b.example> ENVID=a=b",
+        "FROM:<a@b.example> ENVID=" + "x" * 101,
+        "FROM:<-@[]>",
+        "FROM:<#@[]>",
+        "FROM:<a@b-@[]-@[]>",
     ],
 )
 def test_bad_mail(argument: str) -> None:
@@ -89,7 +104,7 @@ def test_bad_mail(argument: str) -> None:
         parse_mail(argument)
 
 
-@pytest.mark.parametrize("argument", ["FROM:<a@b.example> SMTPUTF8", "FROM:<> RET=HDRS"])
+@pytest.mark.parametrize("argument", ["FROM:<a@b.example> SMTPUTF8", "FROM:<> NOTIFY=NEVER"])
 def test_parameter_that_was_not_offered(argument: str) -> None:
     with pytest.raises(UnknownParameter, match="is not offered"):
         parse_mail(argument)
@@ -101,17 +116,44 @@ def test_a_route_to_nowhere_is_not_the_null_sender(argument: str) -> None:
         parse_mail(argument)
 
 
-def test_rcpt_takes_an_address_but_no_parameter() -> None:
-    assert parse_rcpt("TO:<@r.example:joe@example.org>") == Path("joe@example.org", {})
-    assert parse_rcpt("to: joe@example.org") == Path("joe@example.org", {})
+@pytest.mark.parametrize(
+    ("argument", "parameters"),
+    [
+        ("TO:<@r.example:joe@example.org>", {}),
+        ("to: joe@example.org", {}),
+        ("TO:<joe@example.org> notify=never", {"NOTIFY": "NEVER"}),
+        (
+            "TO:<joe@example.org> NOTIFY=SUCCESS,delay ORCPT=rfc822;Joe+2BX@example.org",
+            {"NOTIFY": "SUCCESS,DELAY", "ORCPT": "rfc822;Joe+2BX@example.org"},
+        ),
+    ],
+)
+def test_rcpt_takes_an_address_and_what_is_to_be_told(
+    argument: str, parameters: dict[str, str]
+) -> None:
+    assert parse_rcpt(argument) == Path("joe@example.org", parameters)
+
+
+@pytest.mark.parametrize("parameter", ["SIZE=1", "RET=HDRS", "ENVID=x"])
+def test_rcpt_has_no_parameter_of_mail(parameter: str) -> None:
     with pytest.raises(UnknownParameter):
-        parse_rcpt("TO:<joe@example.org> NOTIFY=NEVER")
-    with pytest.raises(UnknownParameter):
-        parse_rcpt("TO:<joe@example.org> SIZE=1")
+        parse_rcpt(f"TO:<joe@example.org> {parameter}")
 
 
 @pytest.mark.parametrize(
-    "argument", ["", "TO:", "TO:<>", "TO: <>", "TO:<@r.example:>", "FROM:<a@b.example>", "TO:<a>"]
+    "argument",
+    [
+        "",
+        "TO:",
+        "TO:<>",
+        "TO: <>",
+        "TO:<@r.example:>",
+        "FROM:<a@b.example>",
+        "TO:<a>",
+        "TO:<a@b.example> NOTIFY=NEVER,DELAY",
+        "TO:<a@b.example> ORCPT=joe",
+        "TO:<a@b-@[]>",
+    ],
 )
 def test_bad_rcpt(argument: str) -> None:
     with pytest.raises(BadInput):
@@ -135,7 +177,7 @@ def test_any_text_is_a_path_or_bad_input(start: str, rest: str) -> None:
             reply = str(error)
         else:
             reply = path.address
-            assert path.address == "" or str(parse_address(path.address)) == path.address
+            assert path.address == "" or verp.parse_sender(path.address) == path.address
             assert path.address.isascii()
         assert reply.isprintable()  # one line, whatever was sent
 

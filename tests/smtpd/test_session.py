@@ -192,3 +192,19 @@ async def test_a_client_that_has_said_all_still_hears_its_replies(smtpd: Smtpd) 
         client.end()
         replies = [await client.reply() for _ in range(5)]
     assert [reply[:3] for reply in replies] == ["250", "250", "354", "250", "221"]
+
+
+async def test_what_the_sender_wants_to_be_told_lies_in_the_queue(smtpd: Smtpd) -> None:
+    async with connected(smtpd.ports["smtp"]) as client:
+        reply = await client.ask(
+            "EHLO client.example",
+            "MAIL FROM:<list-@example.org-@[]> RET=hdrs ENVID=QQ+2B1",
+            "RCPT TO:<ann@example.net> NOTIFY=success,DELAY ORCPT=rfc822;Ann@old.example",
+            "DATA",
+            "Subject: x\r\n\r\nhi\r\n.",
+        )
+    assert reply.startswith("250 ok ")
+    record, _, _ = await smtpd.only_mail()
+    assert (record.sender, record.ret, record.envid) == ("list-@example.org-@[]", "HDRS", "QQ+2B1")
+    [ann] = record.recipients
+    assert (ann.notify, ann.orcpt) == ("SUCCESS,DELAY", "rfc822;Ann@old.example")

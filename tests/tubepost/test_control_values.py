@@ -20,6 +20,8 @@ NUMBERS = {
     "retryjitter": (0, 4, 4),
     "concurrencylocal": (0, 10_000, 100),
     "concurrencyremote": (0, 10_000, 200),
+    "bouncemaxbytes": (0, 2**40, 50_000),
+    "delaywarning": (0, 31_536_000, 0),
 }
 WORDS = ["smtpgreeting", "retryschedule"]
 LISTS = ["rcpthosts", "badmailfrom", "tcprules", "relaynetworks", "smtproutes"]

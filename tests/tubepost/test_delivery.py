@@ -13,7 +13,7 @@ from tubepost import delivery, subjects
 from tubepost.delivery import Mail
 from tubepost.errors import Unavailable
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
-from tubepost.record import INLINE_LIMIT, State
+from tubepost.record import INLINE_LIMIT, Envelope, Fate, State, Wish
 from tubepost.subjects import Key
 
 
@@ -37,6 +37,33 @@ async def test_a_big_body_reaches_the_courier(memory_bus: MemoryBus, clock: Fake
         assert left is not None
         assert left.record.state is State.DONE
     assert rig.courier.given[0].body == body
+
+
+async def test_the_courier_learns_what_the_sender_wants_to_be_told(
+    memory_bus: MemoryBus, clock: FakeClock
+) -> None:
+    wish = Wish("SUCCESS", "rfc822;j@old.example")
+    envelope = Envelope("s@x.y", (JOE, ANN), {JOE: wish}, ret="HDRS", envid="id")
+    async with working(memory_bus, clock, everyone(Delivered(text="ok"))) as rig:
+        held = await rig.accept_as(envelope)
+        await rig.finished(await rig.send(held))
+        left = await rig.store.read(held.key)
+    [given] = rig.courier.given
+    assert (given.wishes, given.ret, given.envid) == ({JOE: wish}, "HDRS", "id")
+    assert left is not None
+    assert [r.fate for r in left.record.recipients] == [Fate.UNCONFIRMED, Fate.DELIVERED]
+
+
+async def test_a_list_s_mail_has_a_sender_for_its_recipient(
+    memory_bus: MemoryBus, clock: FakeClock
+) -> None:
+    async with working(memory_bus, clock, everyone(Failed(text="no"))) as rig:
+        held = await rig.accept_as(Envelope("list-@x.y-@[]", (JOE,)))
+        await rig.finished(await rig.send(held))
+        left = await rig.store.read(held.key)
+    assert rig.courier.given[0].sender == "list-joe=x.y@x.y"
+    assert left is not None
+    assert left.record.sender == "list-@x.y-@[]", "what bounces goes to list-@x.y"
 
 
 @pytest.mark.parametrize(

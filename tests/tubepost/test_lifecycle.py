@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tubepost import retry
-from tubepost.lifecycle import TRANSITIONS, after_attempt, after_bounce, parked, split
+from tubepost.lifecycle import (
+    TRANSITIONS,
+    after_attempt,
+    after_bounce,
+    after_warning,
+    parked,
+    split,
+)
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Recipient, Record, State
 from tubepost.retry import Rules
@@ -20,6 +27,7 @@ A, B, C = "a@x.y", "b@x.y", "c@x.y"
 OUTCOMES = st.sampled_from(
     [
         Delivered(text="ok"),
+        Delivered(text="ok", reports=True),
         Deferred(text="busy", status="4.2.1"),
         Failed(text="no such user", status="5.1.1"),
         None,
@@ -129,13 +137,64 @@ def test_no_outcome_at_the_end_of_the_lifetime_bounces_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("before", "after", "state"),
-    [("f", "b", State.DONE), ("fd", "bd", State.DONE), ("fw", "bw", State.PENDING)],
+    [
+        ("f", "b", State.DONE),
+        ("fd", "bd", State.DONE),
+        ("fw", "bw", State.PENDING),
+        ("u", "d", State.DONE),
+        ("uf", "db", State.DONE),
+        ("uw", "dw", State.PENDING),
+    ],
 )
-def test_after_the_bounce(before: str, after: str, state: State) -> None:
-    recipients = tuple(Recipient(f"{n}@x.y", Fate(f)) for n, f in enumerate(before))
-    record = replace(mail(), state=State.BOUNCE, recipients=recipients)
-    new = after_bounce(record)
+def test_after_the_reports(before: str, after: str, state: State) -> None:
+    record = owing(before)
+    new = after_bounce(record, {r.address for r in record.recipients})
     assert (fates(new), new.state, new.attempts) == (after, state, 0)
+
+
+def owing(fates: str) -> Record:
+    recipients = tuple(Recipient(f"{n}@x.y", Fate(f)) for n, f in enumerate(fates))
+    return replace(mail(), state=State.BOUNCE, recipients=recipients)
+
+
+def test_a_report_settles_only_those_it_was_about() -> None:
+    """Another owner was faster, and since then somebody else failed."""
+    record = owing("bf")
+    assert after_bounce(record, {"0@x.y"}) == record
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.HELD, State.PARKED, State.DONE])
+def test_a_report_made_too_late_changes_nothing(state: State) -> None:
+    record = replace(owing("fw"), state=state)
+    assert after_bounce(record, {"0@x.y", "1@x.y"}) is record
+
+
+@pytest.mark.parametrize(
+    ("sender", "notify", "reports", "fate", "state"),
+    [
+        ("s@x.y", "SUCCESS", False, Fate.UNCONFIRMED, State.BOUNCE),
+        ("s@x.y", "FAILURE,SUCCESS", False, Fate.UNCONFIRMED, State.BOUNCE),
+        ("s@x.y", "SUCCESS", True, Fate.DELIVERED, State.DONE),
+        ("s@x.y", "", False, Fate.DELIVERED, State.DONE),
+        ("s@x.y", "NEVER", False, Fate.DELIVERED, State.DONE),
+        ("s@x.y", "FAILURE,DELAY", False, Fate.DELIVERED, State.DONE),
+        ("", "SUCCESS", False, Fate.DELIVERED, State.DONE),
+        ("#@[]", "SUCCESS", False, Fate.DELIVERED, State.DONE),
+    ],
+)
+def test_success_is_told_where_it_was_asked_for_and_nobody_else_tells(
+    sender: str, notify: str, reports: bool, fate: Fate, state: State
+) -> None:
+    record = replace(mail(), sender=sender, recipients=(Recipient(A, notify=notify),))
+    new = tried(record, {A: Delivered(text="ok", reports=reports)})
+    assert (new.recipients[0].fate, new.state) == (fate, state)
+
+
+def test_a_warning_is_noted_once_and_only_while_the_mail_waits() -> None:
+    record = mail(A)
+    assert after_warning(record) == replace(record, warned=True)
+    held_ = replace(record, state=State.HELD)
+    assert after_warning(held_) is held_
 
 
 def test_parking_tells_why_and_touches_nobody_who_is_done() -> None:
@@ -149,18 +208,30 @@ def test_parking_tells_why_and_touches_nobody_who_is_done() -> None:
 ROUNDS = st.lists(st.dictionaries(st.sampled_from([A, B, C]), OUTCOMES), min_size=1, max_size=50)
 
 
-@given(ROUNDS, st.sampled_from([0.0, 10_000.0, WEEK]), st.sampled_from(["local", "remote"]))
+NOTIFIES = st.sampled_from(["", "NEVER", "SUCCESS", "FAILURE,DELAY", "SUCCESS,FAILURE"])
+
+
+@given(
+    ROUNDS,
+    st.sampled_from([0.0, 10_000.0, WEEK]),
+    st.sampled_from(["local", "remote"]),
+    st.tuples(NOTIFIES, NOTIFIES, NOTIFIES),
+)
 def test_whatever_happens_each_recipient_ends_once(
-    rounds: list[dict[str, Outcome | None]], lifetime: float, channel: str
+    rounds: list[dict[str, Outcome | None]],
+    lifetime: float,
+    channel: str,
+    notify: tuple[str, str, str],
 ) -> None:
     """Every step is in the table; who is delivered or bounced stays so; nobody is both."""
-    record = mail(A, B, C, channel=channel)
+    asking = (Recipient(a, notify=n) for a, n in zip((A, B, C), notify, strict=True))
+    record = replace(mail(channel=channel), recipients=tuple(asking))
     ended: dict[str, Fate] = {}
     for outcomes in rounds:
         if record.state is State.DONE:
             break
         if record.state is State.BOUNCE:
-            new = after_bounce(record)
+            new = after_bounce(record, {A, B, C})
         else:
             said = {a: o for a, o in outcomes.items() if o}
             now = record.next_attempt
@@ -175,7 +246,8 @@ def test_whatever_happens_each_recipient_ends_once(
         record = new
     open_fates = {r.fate for r in record.recipients} - {Fate.DELIVERED, Fate.BOUNCED}
     assert (record.state is State.DONE) == (not open_fates)
-    assert (record.state is State.BOUNCE) == (Fate.FAILED in open_fates)
+    owed = {Fate.FAILED, Fate.UNCONFIRMED}
+    assert (record.state is State.BOUNCE) == bool(owed & open_fates)
 
 
 def test_a_mail_that_is_always_deferred_bounces_in_the_end() -> None:
@@ -222,3 +294,11 @@ def test_split_loses_nobody_and_is_always_the_same(rows: list[tuple[int, Route]]
     assert sorted(a for u in units for a in u.waiting) == sorted(r.address for r, _ in routes)
     assert all(1 <= len(u.recipients) <= UNIT_RECIPIENTS for u in units)
     assert len(units) <= len(rows)
+
+
+def test_a_verp_sender_makes_a_unit_for_each_recipient() -> None:
+    record = replace(SPLIT, sender="list-@host.example-@[]")
+    rows = [(Recipient(f"u{n}@x.y"), LOCAL) for n in range(3)]
+    units = split(record, 0, rows)
+    assert [u.waiting for u in units] == [("u0@x.y",), ("u1@x.y",), ("u2@x.y",)]
+    assert {u.sender for u in units} == {"list-@host.example-@[]"}

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tubepost.outcome import MAX_TEXT, Deferred, Failed, one_line, reason, status_of
+from tubepost.outcome import (
+    MAX_TEXT,
+    Deferred,
+    Failed,
+    one_line,
+    peer_in,
+    reason,
+    said_in,
+    status_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,3 +80,30 @@ def test_general_status_by_default() -> None:
 )
 def test_the_reason_in_one_word(outcome: Deferred | Failed, word: str) -> None:
     assert reason(outcome) == word
+
+
+AT = "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "peer", "said"),
+    [
+        (
+            f"{AT} does not like recipient./Remote host said: 550 no/Giving up on {AT}.",
+            AT,
+            "550 no",
+        ),
+        (f"{AT} does not like recipient./Remote host said: 550 no/Giving up on 192.", AT, "550 no"),
+        (f"{AT} failed on DATA command./Remote host said: 451 a/b", AT, "451 a/b"),
+        (f"{AT} failed after I sent the message./Remote host said: 554 x", AT, "554 x"),
+        (f"{AT} accepted message./Remote host said: 250 ok", AT, "250 ok"),
+        ("Connected to ::1 but sender was rejected./Remote host said: 550 a", "::1", "550 a"),
+        (f"Connected to {AT} but connection died. (#4.4.2)", AT, ""),
+        (f"Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)/{AT}: timed out", "", ""),
+        ("a.b does not like recipient./Remote host said: 550 no", "", "550 no"),
+        ("Sorry, I couldn't find any host by that name. (#4.1.2)", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_what_a_text_of_remote_holds(text: str, peer: str, said: str) -> None:
+    assert (peer_in(text), said_in(text)) == (peer, said)

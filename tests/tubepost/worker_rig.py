@@ -59,10 +59,13 @@ class Rig:
     async def accept(
         self, mail_id: str = "m", body: bytes = b"hello", to: tuple[str, ...] = (JOE,)
     ) -> Held:
-        routes = [HERE] * len(to)
-        key = await self.store.accept(
-            Envelope("s@x.y", to), routes, body, mail_id=mail_id, now=self.clock()
-        )
+        return await self.accept_as(Envelope("s@x.y", to), mail_id, body)
+
+    async def accept_as(
+        self, envelope: Envelope, mail_id: str = "m", body: bytes = b"hello"
+    ) -> Held:
+        routes = [HERE] * len(envelope.recipients)
+        key = await self.store.accept(envelope, routes, body, mail_id=mail_id, now=self.clock())
         found = await self.store.read(key)
         assert found is not None
         return found
