@@ -89,7 +89,7 @@ def _attempt(event: Event) -> str:
 
 def _becomes(event: Event) -> str:
     if event["state"] == "bounce":
-        return "; to be bounced"
+        return "; a report is to follow"
     if event["state"] not in ("done", "gone"):
         return ""
     return f"; unit {event['unit']} is done" if event["group"] else "; done"

@@ -1,18 +1,21 @@
 """What telling and reading events need of a bus, on both adapters; and who may tell."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
+from tests.conftest import PLAN
 from tests.contracts.guarded import Connect
 from tests.contracts.reading import reading, rounds, subjects_of, until_caught_up
 from tests.fakes import FakeClock
-from tests.nats_server import NatsServer
+from tests.nats_server import NatsServer, remove_streams
 from tubepost import subjects
 from tubepost.errors import Unavailable
 from tubepost.events import Events, decoded
 from tubepost.nats_bus import NatsBus
 from tubepost.ports import Bus, CaughtUp
+from tubepost.provision import provision
 from tubepost.tasks import background
 
 MAIL = "0" * 20 + "abc"
@@ -124,3 +127,19 @@ async def test_these_may_tell(connect: Connect, complaints: list[str], service: 
     assert stored.subject == "event.mail.abc"
     assert decoded(stored.data)["by"] == f"{service}/1"
     assert complaints == []
+
+
+async def test_without_room_for_events_everything_else_is_made(
+    nats_server: NatsServer, complaints: list[str]
+) -> None:
+    bus = await nats_server.connect()
+    try:
+        assert await provision(bus.client, replace(PLAN, events_bytes=1 << 40))
+        await bus.append("q.0.m.0", b"mail goes on")
+        await bus.tell("event.queue", b"heard by nobody")
+        with pytest.raises(Unavailable):
+            await bus.position(STREAM)
+    finally:
+        await remove_streams(bus.client)
+        await bus.close()
+    assert ["EVENTS" in complaint for complaint in complaints] == [True]

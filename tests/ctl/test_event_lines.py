@@ -67,7 +67,7 @@ OPERATOR = {**lives.common("operator", "", 1, "scheduler"), "unit": "", "action"
             lives.FAILURE[1],
             (
                 "attempt 1 remote far.example, 0.100 s: bob@far.example failure: "
-                "550 no such user (#5.1.1); to be bounced"
+                "550 no such user (#5.1.1); a report is to follow"
             ),
         ),
         (lives.FAILURE[3], f"single bounce {ONE}b0a1 to joe@example.org"),
@@ -126,7 +126,8 @@ def test_a_life_has_ages_and_its_bounce_below() -> None:
         ),
         (
             "  2023-11-14 22:13:20.200Z   +0.200s  attempt 1 remote far.example, 0.100 s: "
-            "bob@far.example failure: 550 no such user (#5.1.1); to be bounced [remote/host-1]"
+            "bob@far.example failure: 550 no such user (#5.1.1); a report is to follow "
+            "[remote/host-1]"
         ),
         (
             f"  2023-11-14 22:13:20.310Z   +0.310s  single bounce {ONE}b0a1 to joe@example.org "

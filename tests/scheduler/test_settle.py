@@ -224,3 +224,10 @@ async def test_an_end_that_the_attempt_has_told_is_not_told_again(queue: Queue) 
     await queue.settler.settle(key)
     assert await queue.all() == []
     assert queue.told.events == []
+
+
+async def test_a_record_that_is_parked_is_told(queue: Queue) -> None:
+    key = await queue.accept(*THREE)
+    assert await queue.settler.park(key, "no body")
+    about = {"event": "parked", "mail": "m1", "unit": "S", "why": "no body"}
+    assert queue.told.events == [about]
