@@ -32,6 +32,7 @@ def test_a_deferred_mail_waits_for_the_same_instant_after_a_restart_and_after_a_
     platform = new_platform("--processes").start()
     platform.ok("control", "set", "rcpthosts", "far.example")
     platform.ok("control", "set", "smtproutes", sink.route("far.example"))
+    platform.ok("control", "set", "retryjitter", "0")
     with platform.smtp() as client:
         to = ["ann@far.example", "bob@far.example"]
         client.sendmail("joe@client.example", to, "Subject: x\r\n\r\nHi.\r\n")
