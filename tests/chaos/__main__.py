@@ -29,11 +29,15 @@ def main() -> int:
         log_level=arguments.log_level,
         keep=arguments.keep,
     )
-    done = asyncio.run(run(options))
+    done = asyncio.run(run(options, _say))
     sys.stdout.write(report.summary(done))
     if file:
         file.write_text(json.dumps(report.as_json(done), indent=1))
     return 1 if done.failures else 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"chaos: {text}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

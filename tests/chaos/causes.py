@@ -12,6 +12,9 @@ RFC1047 = "rfc1047"
 BOUNCE_AGAIN = "bounce-again"
 """A nats-server was killed between two bounces for the same failure: it may forget ids."""
 
+REVIVED = "revived"
+"""The outcome was stored, and a nats-server killed later did not remember it."""
+
 BUS = "bus"
 """A nats-server was killed about then, but the worker lived: that is no excuse."""
 
@@ -67,9 +70,11 @@ class Causes:
         told = f"{worker} had it, stored it {_after(stored[:1], first)}"
         told += f", was killed {_after([killed.at] if killed else [], first)}"
         bus = self._last(NATS, first - ELECTION, second)
-        if bus:
-            return BUS, f"{told}; {bus.name} was killed {_after([bus.at], first)}"
-        return UNEXPLAINED, told
+        if bus is None:
+            return UNEXPLAINED, told
+        revived = stored and stored[0] < bus.at
+        told += f"; {bus.name} was killed {_after([bus.at], first)}"
+        return REVIVED if revived else BUS, told
 
     def _between(self, name: str, begin: float, end: float) -> list[Kill]:
         return [k for k in self._kills if k.name.startswith(name) and begin <= k.at <= end]

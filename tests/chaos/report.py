@@ -6,10 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 from tests.chaos import accounting, kills
+from tests.chaos.logs import Line
 from tests.chaos.runner import Run
+from tests.chaos.servers import Left
 
 SHOWN = 8
 """Lines of a list in the summary; the JSON has all."""
+
+LIVES = 3
+"""Mails whose whole life is shown."""
 
 
 def summary(run: Run) -> str:
@@ -51,16 +56,16 @@ def _findings(run: Run) -> Iterator[str]:
     account = run.account
     yield from _some("LOST", [_missing(m) for m in account.lost])
     yield from _some("STUCK", [_missing(m) for m in account.stuck])
-    yield from _some("LEFT", [str(asdict(left)) for left in run.left])
+    yield from _some("LEFT", [_left(left) for left in run.left])
     yield from _some("DAMAGED", account.damaged)
     yield from _some("WRONG", account.wrong)
     yield from _some("DUPLICATE", [_duplicate(d) for d in account.duplicates])
-    yield from _some("ALARM", [f"{a.process} {a.fields}" for a in run.logs.alarms])
+    yield from _some("ALARM", [_alarm(a) for a in run.logs.alarms])
     yield from _some("FOREIGN LINE", run.logs.foreign)
     yield from _some("ENDED", [str(asdict(end)) for end in run.ended])
     yield from _some("EXIT CODE", [f"{name}: {code}" for name, code in run.exit_codes.items()])
     yield from _some("ORPHAN BODY", sorted(run.orphans))
-    for mail_id in _suspicious(run)[:SHOWN]:
+    for mail_id in _suspicious(run)[:LIVES]:
         yield f"  life of {mail_id}:"
         for line in run.logs.life(mail_id):
             yield f"    {line.at:.3f} {line.process} {line.event} {_brief(line.fields)}"
@@ -81,9 +86,20 @@ def _missing(missing: accounting.Missing) -> str:
     )
 
 
+def _left(left: Left) -> str:
+    waiting = " ".join(left.waiting[:3])
+    return f"{left.key} {left.state}, attempts {left.attempts}: {waiting} {left.last}"
+
+
 def _duplicate(copy: accounting.Duplicate) -> str:
     apart = copy.second - copy.first
     return f"{copy.mail_id} {copy.address}, {apart:.3f} s apart, {copy.cause}: {copy.why}"
+
+
+def _alarm(line: Line) -> str:
+    traceback = str(line.fields.get("exception", ""))
+    told = f"{line.at:.3f} {line.process} {line.event} {_brief(line.fields)}"
+    return "\n    ".join([told, *traceback.splitlines()])
 
 
 def _suspicious(run: Run) -> list[str]:
@@ -94,7 +110,18 @@ def _suspicious(run: Run) -> list[str]:
 
 
 def _brief(fields: dict[str, Any]) -> str:
-    told = ("recipient", "attempt", "text", "why", "unit", "bounce_id", "seconds", "next_attempt")
+    told = (
+        "where",
+        "mail_id",
+        "recipient",
+        "attempt",
+        "text",
+        "why",
+        "unit",
+        "bounce_id",
+        "seconds",
+        "next_attempt",
+    )
     return " ".join(f"{name}={fields[name]}" for name in told if fields.get(name) is not None)
 
 

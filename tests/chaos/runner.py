@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,16 +99,27 @@ class Run:
         return [d for d in self.account.duplicates if d.cause not in EXCUSED]
 
 
-async def run(options: Options) -> Run:
-    """Does it all. Its folder is removed at the end unless something failed."""
+def _silent(_text: str) -> None:
+    """Says nothing."""
+
+
+async def run(options: Options, say: Callable[[str], None] = _silent) -> Run:
+    """Does it all. Its folder is removed at the end unless something failed.
+
+    `say` hears what begins.
+    """
     folder = Path(tempfile.mkdtemp(prefix="tubepost-chaos-"))
     done = Run(options, folder)
     pulse = Pulse()
     try:
         async with listening(lambda: pulse.beat(ARRIVED)) as sink, _running(done) as fleet:
+            say(f"starting {len(fleet.processes)} processes in {folder}")
             done.retries = await fleet.start(sink.port)
+            say(f"mail and kills for {options.seconds:g} s")
             await _load(done, fleet, pulse)
+            say(f"{len(done.kills)} kills done; waiting for an empty queue")
             await _settle(done, fleet, sink)
+            say("stopping")
             done.exit_codes = await fleet.stop()
         _close_the_books(done, fleet, sink)
     finally:

@@ -47,6 +47,7 @@ class Sink:
         self.port = 0
         self._sessions = 0
         self._tries: Counter[str] = Counter()
+        self._asked: dict[str, float] = {}
         self._nobody = asyncio.Event()
         self._nobody.set()
 
@@ -70,6 +71,13 @@ class Sink:
         early = self._tries[address] <= workload.refusals(number)
         self.said_later += early
         return early
+
+    def is_away(self, address: str) -> bool:
+        """Whether the first try is not long enough ago."""
+        now = time.monotonic()
+        away = now < self._asked.setdefault(address, now) + workload.AWAY_SECONDS
+        self.said_later += away
+        return away
 
 
 class _Session(asyncio.Protocol):
@@ -141,6 +149,8 @@ class _Session(asyncio.Protocol):
             return "550 5.1.1 no such user"
         if address.startswith(workload.BUSY + "-") and self._sink.too_early(address):
             return "451 4.7.1 come back later"
+        if address.startswith(workload.AWAY + "-") and self._sink.is_away(address):
+            return "450 4.2.1 not here"
         self._recipients.append(address)
         return "250 ok"
 

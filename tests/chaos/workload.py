@@ -20,10 +20,11 @@ POSTMASTER = f"postmaster@{HOME}"
 """Gets double bounces: there is to be none."""
 
 SLOW_SECONDS = 3.0
+AWAY_SECONDS = 20.0
 LINE = 76
 
-OK, BUSY, NEVER = "ok", "busy", "never"
-"""To RCPT: 250; 451 on the first tries; 550."""
+OK, BUSY, AWAY, NEVER = "ok", "busy", "away", "never"
+"""To RCPT: 250; 451 on the first tries; 451 for AWAY_SECONDS; 550."""
 
 PLAIN, SLOW, LATE, REJECT = "plain", "slow", "late", "reject"
 """To the final dot: 250; 250 after SLOW_SECONDS; 451 on the first tries; 554."""
@@ -154,10 +155,14 @@ KINDS: Mapping[str, Kind] = {
     "same": Kind(5, _same),
     "many": Kind(10, _many),
     "wide": Kind(1, _wide),
+    "fat": Kind(10, _one(OK, PLAIN, 8), 150_000),
+    "fatbox": Kind(4, _local(1), 200_000),
+    "fatbusy": Kind(3, _one(BUSY, PLAIN, 4), 100_000, retries=True),
     "big": Kind(2, _one(OK, PLAIN, 4), 1_500_000),
     "bigbox": Kind(2, _local(1), 1_500_000),
     "bigmany": Kind(2, _many, 400_000),
     "busy": Kind(8, _one(BUSY, PLAIN, 4), retries=True),
+    "away": Kind(4, _one(AWAY, PLAIN, 4), 5_000, retries=True),
     "late": Kind(4, _one(OK, LATE, 2), retries=True),
     "samebusy": Kind(4, _same_busy, retries=True),
 }
