@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup check test e2e demo up bench lock clean
+.PHONY: help setup check test e2e demo up bench chaos lock clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ up: setup  ## Run it: SMTP 2525, submission 2587, POP3 2110, POP3S 2995, admin 8
 
 bench: setup  ## Beside Postfix on this machine, in the same run (installs Postfix)
 	$(BIN)/python -m bench.throughput
+
+chaos: setup  ## Random kills under load, on one nats-server and on three: no mail may be lost (SECONDS, SEED)
+	$(BIN)/python -m tests.chaos --servers 1 --seconds $(or $(SECONDS),90) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.chaos --servers 3 --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
 
 lock: setup  ## Pin the requirements again
 	$(BIN)/pip install --quiet uv
