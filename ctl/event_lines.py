@@ -101,9 +101,15 @@ def _try(event: Event) -> str:
 
 
 def _bounced(event: Event) -> str:
-    if event["kind"] == "triple":
-        return "triple bounce: dropped"
-    return f"{event['kind']} bounce {event['bounce']} to {event['to']}"
+    match event["kind"]:
+        case "triple":
+            return "triple bounce: dropped"
+        case "unwanted":
+            return "no bounce: its sender asked for none"
+        case "delivered" | "relayed" as how:
+            return f"its sender was told that it was {how}: {event['bounce']} to {event['to']}"
+        case kind:
+            return f"{kind} bounce {event['bounce']} to {event['to']}"
 
 
 _SENTENCES: Mapping[str, Callable[[Event], str]] = {

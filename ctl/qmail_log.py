@@ -165,6 +165,8 @@ class QmailLog:
         msg = number(event["mail"])
         if event["kind"] == "triple":
             return [f"triple bounce: discarding bounce/{msg}"]
+        if event["kind"] not in ("single", "double"):
+            return []  # told of success, or of nothing, as the sender wished: not known to qmail
         return [f"bounce msg {msg} qp {number(event['bounce'])}"]
 
     def _ended(self, mail: str) -> list[str]:

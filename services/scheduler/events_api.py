@@ -105,7 +105,7 @@ class Reader:
 
 
 def _is_of(name: str, mail_id: str) -> bool:
-    """Whether `name` is that mail, its bounce, or a bounce of that: `<id>b0a1`, `<id>b0a1b0a1`."""
+    """Whether `name` is that mail, a report of it (`<id>b0n1`), or of that (`<id>b0n1b0n0`)."""
     return name.startswith(mail_id) and not name[len(mail_id) : len(mail_id) + 1].isdigit()
 
 

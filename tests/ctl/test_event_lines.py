@@ -73,6 +73,14 @@ OPERATOR = {**lives.common("operator", "", 1, "scheduler"), "unit": "", "action"
         (lives.FAILURE[3], f"single bounce {ONE}b0a1 to joe@example.org"),
         (lives.TRIPLE[6], "triple bounce: dropped"),
         (
+            lives.bounced(ONE, "", 1, kind="unwanted", to=""),
+            "no bounce: its sender asked for none",
+        ),
+        (
+            lives.bounced(ONE, f"{ONE}d0n0", 1, kind="relayed"),
+            f"its sender was told that it was relayed: {ONE}d0n0 to joe@example.org",
+        ),
+        (
             {**WARNED, "warning": f"{ONE}w1"},
             f"its sender was told of the delay: {ONE}w1 to joe@example.org",
         ),

@@ -52,6 +52,13 @@ def test_events_that_come_late_change_nothing(name: str) -> None:
     assert rendered(reversed(LIVES[name])) == rendered(LIVES[name])
 
 
+@pytest.mark.parametrize("kind", ["unwanted", "delivered", "relayed"])
+def test_what_qmail_does_not_know_is_no_bounce_in_its_log(kind: str) -> None:
+    without = [lives.accepted(), lives.ended(lives.ONE, 1.0)]
+    told = lives.bounced(lives.ONE, "", 0.5, kind=kind, to="")
+    assert rendered([*without, told]) == rendered(without)
+
+
 LINE = re.compile(
     r"\d+\.\d{6} (new msg \d+"
     r"|info msg \d+: bytes \d+ from <[!-~]*> qp \d+ uid \d+"
