@@ -24,7 +24,7 @@ NUMBERS = {
     "delaywarning": (0, 31_536_000, 0),
 }
 WORDS = ["smtpgreeting", "retryschedule"]
-LISTS = ["rcpthosts", "badmailfrom", "tcprules", "relaynetworks", "smtproutes"]
+LISTS = ["rcpthosts", "badmailfrom", "tcprules", "relaynetworks", "smtproutes", "destinations"]
 
 
 def parsed(name: str, *lines: str) -> object:
