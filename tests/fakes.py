@@ -117,7 +117,8 @@ class MemoryBus:
             for old in there:
                 del stream.messages[old.seq]
         stream.last += 1
-        stream.keep(Stored(subject, stream.last, dict(headers or {}), data), self._clock())
+        stored = Stored(subject, stream.last, dict(headers or {}), data, self._clock())
+        stream.keep(stored, self._clock())
         if msg_id is not None:
             stream.ids[msg_id] = (stream.last, self._clock())
         if ttl is not None or name == subjects.bucket_stream(subjects.RELAY):

@@ -124,7 +124,9 @@ class NatsBus:
             return None
         if status is not None:
             raise Unavailable(f"{stream}: {status} {headers.get('Description', '')}")
-        return Stored(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, answer.data)
+        at = _seconds(headers["Nats-Time-Stamp"])
+        seq = int(headers["Nats-Sequence"])
+        return Stored(headers["Nats-Subject"], seq, headers, answer.data, at)
 
     async def _read_from_leader(self, stream: str, subject: str) -> Stored | None:
         query = json.dumps({"last_by_subj": subject}).encode()
@@ -134,7 +136,8 @@ class NatsBus:
             found = answer["message"]
             headers = _parse_headers(base64.b64decode(found.get("hdrs", "")))
             data = base64.b64decode(found.get("data", ""))
-            return Stored(found["subject"], int(found["seq"]), headers, data)
+            at = _seconds(found["time"])
+            return Stored(found["subject"], int(found["seq"]), headers, data, at)
         if error.get("err_code") == 10037:  # no message found
             return None
         raise Unavailable(f"{stream}: {error.get('description')}")
@@ -291,6 +294,12 @@ def _parse_headers(block: bytes) -> dict[str, str]:
     lines = block.decode().split("\r\n")[1:]
     pairs = (line.partition(":") for line in lines if line)
     return {name: value.strip() for name, _, value in pairs}
+
+
+def _seconds(time: str) -> float:
+    """RFC 3339 with up to nine digits of a fraction, UTC -> seconds since 1970."""
+    whole, _, fraction = time.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{fraction or 0}")
 
 
 async def _on_error(error: Exception) -> None:

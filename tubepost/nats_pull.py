@@ -165,7 +165,7 @@ async def follow(
                         continue
                     place = place_of(msg.reply)
                     last = place.stream_seq
-                    yield Stored(msg.subject, last, msg.headers or {}, msg.data)
+                    yield Stored(msg.subject, last, msg.headers or {}, msg.data, place.at)
                     if not caught_up and place.pending == 0:
                         caught_up = True
                         yield CaughtUp()
@@ -203,13 +203,16 @@ class Place:
     delivered: int
     stream_seq: int
     pending: int
+    at: float
+    """When the message was stored, seconds since 1970."""
 
 
 def place_of(reply: str) -> Place:
     """Parses `$JS.ACK...`, in its old form of 9 tokens and the new one of 11 or 12 (ADR-15)."""
     tokens = reply.split(".")
     at = 4 if len(tokens) == 9 else 6
-    return Place(int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 4]))
+    stored = int(tokens[at + 3]) / SECOND
+    return Place(int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 4]), stored)
 
 
 class NatsJob:

@@ -11,12 +11,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message as a stream holds it. `data` is empty when only headers were asked for."""
+    """A message as a stream holds it. `data` is empty when only headers were asked for.
+
+    `at`: when it was stored, seconds since 1970 by the server's clock.
+    """
 
     subject: str
     seq: int
     headers: Mapping[str, str] = field(default_factory=dict)
     data: bytes = b""
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,10 @@ class Bus(Protocol):
         ...
 
     async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
-        """The last message of a subject. Only `leader=True` may be trusted to say "none"."""
+        """The last message of a subject. Only `leader=True` may be trusted to say "none".
+
+        With `leader=True` the subject may have wildcards: the last message of all that match.
+        """
         ...
 
     async def purge(self, stream: str, subject: str, *, through: int | None = None) -> None:

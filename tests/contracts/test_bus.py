@@ -158,6 +158,29 @@ async def test_read_of_a_stream_that_is_not_there_is_unavailable(
         await any_bus.read("QUEUE_999", "q.999.a.0", leader=leader)
 
 
+async def test_the_leader_reads_the_last_of_several_subjects(any_bus: Bus) -> None:
+    await any_bus.append("mail.a.1", b"1")
+    await any_bus.append("mail.a.0", b"0")
+    await any_bus.append("mail.b.0", b"another")
+    found = await any_bus.read("MAIL", subjects.body("a"), leader=True)
+    assert found is not None
+    assert (found.subject, found.data) == ("mail.a.0", b"0")
+    assert await any_bus.read("MAIL", subjects.body("c"), leader=True) is None
+
+
+async def test_what_is_stored_says_when(any_bus: Bus) -> None:
+    await any_bus.append(MAIL_A, b"1")
+    await any_bus.append(MAIL_B, b"2")
+    read = [await any_bus.read(QUEUE, MAIL_A, leader=leader) for leader in (True, False)]
+    later = await any_bus.read(QUEUE, MAIL_B, leader=True)
+    async with reading(any_bus.follow(QUEUE, EVERY)) as items:
+        first, second = await until_caught_up(items)
+    assert later is not None
+    assert [one.at for one in read if one] == pytest.approx([first.at] * 2, abs=1e-5)
+    assert later.at == pytest.approx(second.at, abs=1e-5)
+    assert 1.6e9 < first.at <= second.at
+
+
 async def test_purge_removes_one_subject(any_bus: Bus) -> None:
     await any_bus.append(MAIL_A, b"1")
     await any_bus.append(MAIL_A, b"2")
