@@ -8,7 +8,7 @@ Never logged: passwords, bodies.
 import json
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -189,13 +189,24 @@ def body_lost(key: Key, why: str) -> None:
     _log.error("mail.body_lost", mail_id=key.mail_id, unit=key.unit, why=why)
 
 
+def shards_not_owned(shards: Iterable[int]) -> None:
+    """At the start. Only a gauge: a shard that nobody owns shows as 0 everywhere."""
+    for shard in shards:
+        metrics.SHARD_OWNED.labels(shard).set(0)
+
+
 def shard_owned(shard: int) -> None:
-    metrics.SHARDS_OWNED.inc()
+    metrics.SHARD_OWNED.labels(shard).set(1)
     _log.info("shard.owned", shard=shard)
 
 
+def shard_given_up(shard: int, why: str) -> None:
+    metrics.SHARD_OWNED.labels(shard).set(0)
+    _log.info("shard.given_up", shard=shard, why=why)
+
+
 def shard_lost(shard: int, why: str) -> None:
-    metrics.SHARDS_OWNED.dec()
+    metrics.SHARD_OWNED.labels(shard).set(0)
     _log.warning("shard.lost", shard=shard, why=why)
 
 

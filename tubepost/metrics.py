@@ -51,7 +51,7 @@ DESTINATIONS_BACKED_OFF = Gauge(
 )
 SLOTS_USED = Gauge("tubepost_slots_used", "Deliveries handed out and not over.", ["channel"])
 SLOTS_LIMIT = Gauge("tubepost_slots_limit", "Deliveries at once, at most.", ["channel"])
-SHARDS_OWNED = Gauge("tubepost_shards_owned", "Shards of the queue this scheduler owns.")
+SHARD_OWNED = Gauge("tubepost_shard_owned", "1 where this scheduler owns the shard.", ["shard"])
 LOGINS = Counter("tubepost_logins", "Logins, by service and result.", ["service", "result"])
 POP3_SESSIONS = Gauge("tubepost_pop3_sessions", "Open POP3 sessions.")
 RELAY_OPENED = Counter("tubepost_relay_opened", "What a login did to the relay list.", ["result"])

@@ -204,6 +204,8 @@ class NatsBus:
 
     async def ask_all(self, subject: str, *, seconds: float) -> list[bytes]:
         """See ports.Bus."""
+        if not self._nc.is_connected:
+            raise Unavailable(f"{subject}: no connection")  # not "nobody answered"
         answers: list[bytes] = []
 
         async def hear(msg: Msg) -> None:

@@ -22,6 +22,7 @@ class Rights:
 def rights(shards: int) -> dict[str, Rights]:
     """The rights of the five services. A shard's stream is a token of its own: no wildcard fits."""
     shared = (subjects.DIRECTORY, subjects.CONTROL)
+    schedulers = (subjects.MEMBERS, subjects.MOVED, subjects.JOBS_LOST)
     return {
         "smtpd": Rights(
             (
@@ -46,8 +47,9 @@ def rights(shards: int) -> dict[str, Rights]:
                 subjects.INFLIGHT_ANY,
                 subjects.VIEW_ANY,
                 subjects.DONE_HINT_ANY,
+                *schedulers,
             ),
-            (_inbox("scheduler"), subjects.DONE_HINT_ANY, subjects.VIEW_ANY),
+            (_inbox("scheduler"), subjects.DONE_HINT_ANY, subjects.VIEW_ANY, *schedulers),
             answers=True,
         ),
         "remote": _worker("remote", shards, [subjects.CONTROL]),

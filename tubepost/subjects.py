@@ -84,6 +84,16 @@ def lease(shard: int) -> str:
     return bucket_key(LEASES, f"sched.{shard}")
 
 
+MEMBERS = "sched.members"
+"""Question to all schedulers: who are you, which shards do you hold?"""
+
+MOVED = "sched.moved"
+"""A scheduler to the others: a shard is free, or I stop (then the payload is my name). A hint."""
+
+JOBS_LOST = "sched.jobs_lost"
+"""A scheduler to all: I had to make DISPATCH, empty. A hint."""
+
+
 def done_hint(shard: int) -> str:
     """A worker tells the shard's owner that a record is gone. A hint: losing it costs only time."""
     return f"w.done.{shard}"

@@ -1,13 +1,15 @@
 """scheduler's wiring: makes the streams, leases shards, runs an owner for each."""
 
 import asyncio
+import contextlib
 import os
+import secrets
 import time
 from functools import partial
 
 from services.scheduler import events_api, gauges
 from services.scheduler.api import Views, router
-from services.scheduler.lease import Lease
+from services.scheduler.holdings import Holdings
 from services.scheduler.owner import Owner
 from services.scheduler.settings import Settings
 from services.scheduler.settle import Settler
@@ -46,7 +48,10 @@ class Scheduler:
         self._bus, self._settings, self._events = bus, settings, events
         self.control, self.directory = Control(bus, settings.hostname), Directory(bus)
         self._store = MailStore(bus, settings.shards)
-        self._holder = f"{settings.hostname}-{os.getpid()}"
+        self._name = f"{settings.hostname}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.holdings = Holdings(
+            bus, settings.shards, self._name, work=self.own, wanted=self.streams_wanted
+        )
         self._plan = Plan(
             settings.shards,
             settings.replicas,
@@ -72,27 +77,27 @@ class Scheduler:
             self.streams_made.set()
             self._limits_changed.set()
             if dispatch_is_new:
-                await asyncio.gather(*(owner.jobs_lost() for owner in self.owners.values()))
+                await self._jobs_lost()
             await self._streams_wanted.wait()
+
+    async def _jobs_lost(self) -> None:
+        """DISPATCH begins empty: for our owners now, then, when they are back, for the others'."""
+        await asyncio.gather(*(owner.jobs_lost() for owner in self.owners.values()))
+        with contextlib.suppress(Unavailable):  # without the hint they check within minutes
+            await self._bus.tell(subjects.JOBS_LOST, self._name.encode())
+
+    async def hear_jobs_lost(self, _subject: str, data: bytes) -> None:
+        """Another replica had to make DISPATCH."""
+        self._limits_changed.set()
+        if data.decode() != self._name:
+            await asyncio.gather(*(owner.jobs_lost() for owner in self.owners.values()))
 
     def streams_wanted(self) -> None:
         """A stream did not answer."""
         self._streams_wanted.set()
 
     async def own(self, shard: int) -> None:
-        """Leases a shard and owns it, again and again."""
-        while True:
-            lease = Lease(self._bus, shard, self._holder, self.streams_wanted)
-            await lease.acquire()
-            maillog.shard_owned(shard)
-            try:
-                why = await self._owned(shard, lease)
-            finally:
-                self.owners.pop(shard, None)
-                await lease.release()
-            maillog.shard_lost(shard, why)
-
-    async def _owned(self, shard: int, lease: Lease) -> str:
+        """Owns a shard that is leased to us. For ever."""
         settler = Settler(
             self._store,
             self._settings.shards,
@@ -111,8 +116,10 @@ class Scheduler:
         )
         self.owners[shard] = owner
         self._limits_changed.set()
-        async with background(owner.run()):
-            return await lease.keep()
+        try:
+            await owner.run()
+        finally:
+            del self.owners[shard]
 
     def _limits(self, shard: int) -> Limits:
         """A shard's part of the limits, which are for all shards together."""
@@ -179,12 +186,12 @@ async def serve(settings: Settings, context: Context) -> None:
 async def _run(settings: Settings, context: Context, bus: NatsBus, scheduler: Scheduler) -> None:
     views = Views(bus, settings.shards, scheduler.owners)
     await bus.answer(subjects.DONE_HINT_ANY, scheduler.hear_hint)
+    await bus.answer(subjects.JOBS_LOST, scheduler.hear_jobs_lost)
     await bus.answer(subjects.VIEW_ANY, views.answer)
     context.app.include_router(router(views))
     context.app.include_router(events_api.router(events_api.Reader(bus, context.stopping)))
     context.before_metrics.append(scheduler.measure)
     scheduler.control.mirror.listeners.append(scheduler.settings_changed)
-    owners = [scheduler.own(shard) for shard in range(settings.shards)]
-    async with background(*owners, scheduler.limit_jobs()):
+    async with background(scheduler.holdings.run(), scheduler.limit_jobs()):
         context.ready()
         await context.stopping.wait()

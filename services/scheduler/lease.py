@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from tubepost import subjects
-from tubepost.errors import Conflict, Unavailable
+from tubepost.errors import Conflict, StoreFull, Unavailable
 from tubepost.ports import Bus
 
 TTL = 10.0
@@ -28,20 +28,11 @@ class Lease:
         self._holder = holder
         self._revision = 0
 
-    async def acquire(self) -> None:
-        """Returns once the lease is ours."""
-        while True:
-            if await self._try():
-                return
-            await asyncio.sleep(RENEW / 2)  # a lease that ends says so to nobody
-
-    async def _try(self) -> bool:
+    async def take(self) -> bool:
+        """Whether it is ours now. Raises Unavailable."""
         try:
             self._revision = await self._write(0)
         except Conflict:
-            return False
-        except Unavailable:
-            self._wanted()
             return False
         return True
 
@@ -52,16 +43,21 @@ class Lease:
         while True:
             await asyncio.sleep(RENEW)
             try:
-                self._revision = await self._write(self._revision)
+                self._revision = await self._renewed()
                 good_until = clock() + TTL
             except Conflict:
-                # The store of leases may have begun empty; then the shard is still ours.
-                if not await self._try():
-                    return "another scheduler has it"
+                return "another scheduler has it"
             except Unavailable as error:
                 self._wanted()
                 if clock() > good_until - RENEW:
                     return str(error)
+
+    async def _renewed(self) -> int:
+        """The new revision. The store of leases may have begun empty: then it is still ours."""
+        try:
+            return await self._write(self._revision)
+        except Conflict:
+            return await self._write(0)
 
     async def release(self) -> None:
         """Frees the shard at once. The bus being away only makes the next owner wait."""
@@ -73,4 +69,8 @@ class Lease:
             return
 
     async def _write(self, expect: int) -> int:
-        return await self._bus.append(self._subject, self._holder.encode(), expect=expect, ttl=TTL)
+        holder = self._holder.encode()
+        try:
+            return await self._bus.append(self._subject, holder, expect=expect, ttl=TTL)
+        except StoreFull as error:
+            raise Unavailable(str(error)) from error
