@@ -58,7 +58,7 @@ async def hearing(bus: NatsBus, owner: Owner) -> None:
     async def hint(_subject: str, data: bytes) -> None:
         key, seq = subjects.parse_hint(data)
         owner.gone(key, seq)
-        owner.unit_ended(key.mail_id)
+        owner.unit_ended(key)
 
     await bus.answer(subjects.DONE_HINT_ANY, hint)
 

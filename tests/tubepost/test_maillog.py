@@ -107,7 +107,6 @@ def test_a_mail_that_is_gone_has_no_next_attempt() -> None:
          {"service": "pop3", "result": "success"}),
         (lambda: maillog.relay_opened("c", "j", result="opened"), "relay_opened_total",
          {"result": "opened"}),
-        (lambda: maillog.shard_owned(0), "shards_owned", {}),
     ],
 )  # fmt: skip
 def test_what_is_logged_is_counted(
@@ -118,12 +117,18 @@ def test_what_is_logged_is_counted(
     assert REGISTRY.get_sample_value("tubepost_" + metric, labels) == before + 1
 
 
-def test_a_lost_shard_is_one_less() -> None:
-    maillog.shard_owned(0)
-    before = REGISTRY.get_sample_value("tubepost_shards_owned")
-    maillog.shard_lost(0, "why")
-    assert before is not None
-    assert REGISTRY.get_sample_value("tubepost_shards_owned") == before - 1
+@pytest.mark.parametrize("end", [maillog.shard_lost, maillog.shard_given_up])
+def test_a_shard_counts_while_it_is_owned(end: Callable[[int, str], None]) -> None:
+    def owned() -> list[float | None]:
+        labels = [{"shard": shard} for shard in ("0", "1")]
+        return [REGISTRY.get_sample_value("tubepost_shard_owned", label) for label in labels]
+
+    maillog.shards_not_owned(range(2))
+    assert owned() == [0, 0]
+    maillog.shard_owned(1)
+    assert owned() == [0, 1]
+    end(1, "why")
+    assert owned() == [0, 0]
 
 
 SCRIPT = """
