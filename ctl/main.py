@@ -10,7 +10,14 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from ctl import account_commands, control_commands, log_commands, queue_commands, relay_commands
+from ctl import (
+    account_commands,
+    control_commands,
+    log_commands,
+    queue_commands,
+    relay_commands,
+    reshard_command,
+)
 from ctl.client import Refused
 from tubepost.errors import BadInput, TubepostError
 
@@ -29,6 +36,7 @@ app.command("qread")(queue_commands.qread)
 app.command("send")(queue_commands.send)
 app.command("log")(log_commands.log)
 app.command("trace")(log_commands.trace)
+app.command("reshard")(reshard_command.reshard)
 
 
 @app.command("up")

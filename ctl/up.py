@@ -6,13 +6,11 @@ ready. SIGTERM or Ctrl-C drains; a kill at any moment loses nothing, the next st
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
 import socket
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +18,16 @@ import httpx
 import uvloop
 from pydantic import ValidationError
 
-from ctl import certificate, embedded
+from ctl import certificate
 from ctl.children import Child
 from ctl.gateway import create_gateway
+from ctl.server import Server, locked, own_server
 from ctl.services import SERVICES
-from tubepost import maillog
+from tubepost import maillog, shard_count, subjects
 from tubepost.admin import Health, create_app
-from tubepost.errors import BadInput
+from tubepost.errors import BadInput, Unavailable
+from tubepost.keyed import Bucket
+from tubepost.nats_bus import NatsBus
 from tubepost.runtime import (
     Context,
     admin_server,
@@ -36,11 +37,6 @@ from tubepost.runtime import (
 )
 from tubepost.settings import CommonSettings, parse_listen
 from tubepost.tasks import background
-
-WAIT_FOR_LOCK = 15.0
-"""Seconds for the processes of a killed run to be gone."""
-
-NATS_STOP = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,24 +75,6 @@ def up(options: Options) -> int:
         return runner.run(_up(options, lock))
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Holds the folder's lock; children inherit it, so it is free when the last one is gone."""
-    with (folder / "lock").open("w") as file:
-        give_up = time.monotonic() + WAIT_FOR_LOCK
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > give_up:
-                    raise BadInput(
-                        f"another tubepost runs on {folder}; stop it, or give another --data"
-                    ) from None
-                time.sleep(0.1)  # the lock tells nobody when it is free but those who wait in line
-        yield file.fileno()
-
-
 async def _up(options: Options, lock: int) -> int:
     stopping = asyncio.Event()
     stop_on_signals(stopping)
@@ -105,34 +83,42 @@ async def _up(options: Options, lock: int) -> int:
     (options.data / "mail").mkdir(mode=0o700, exist_ok=True)
     async with _bus(options, lock) as bus:
         values = _values(options, bus)
+        await until_drained(_same_shards(_settings("scheduler", values["scheduler"])), stopping, 0)
         run = _run_processes if options.processes else _run_here
         await run(options, values, token, stopping, lock)
     maillog.service_stopped("tubepost")
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Bus:
-    url: str
-    passwords: Mapping[str, str]
-
-
 @contextlib.asynccontextmanager
-async def _bus(options: Options, lock: int) -> AsyncIterator[_Bus]:
-    """The bus: the given one, or an embedded server that runs as long as the body."""
+async def _bus(options: Options, lock: int) -> AsyncIterator[Server]:
+    """The given server, or an embedded one that runs as long as the body."""
     if options.nats:
-        yield _Bus(options.nats, {})
+        yield Server(options.nats, {})
         return
-    server = embedded.prepare(options.data / "nats", options.shards)
-    child = Child("nats-server", server.command, lock=lock, speaks=False)
+    async with own_server(options.data, options.shards, lock) as server:
+        yield server
+
+
+async def _same_shards(settings: CommonSettings) -> None:
+    """Raises WrongCount where the queue has another number of shards than we are to start with."""
+    bus = await NatsBus.connect(
+        settings.nats_url.split(","),
+        name="up",
+        user=settings.nats_user,
+        password=settings.secret("nats_password"),
+    )
     try:
-        async with background(child.run()):
-            yield _Bus(server.url, server.passwords)
+        found = await Bucket(bus, subjects.CONTROL).get(subjects.SHARD_COUNT, leader=True)
+    except Unavailable:
+        return  # nothing there yet; and if there is, the services look for themselves
     finally:
-        await child.stop(NATS_STOP)  # last, when nobody needs it
+        await bus.close()
+    if found:
+        shard_count.check(shard_count.decode(found[0]), settings.shards)
 
 
-def _values(options: Options, bus: _Bus) -> dict[str, dict[str, str]]:
+def _values(options: Options, bus: Server) -> dict[str, dict[str, str]]:
     """The settings of each service, as text: keyword arguments here, environment in a child."""
     cert, key, made = certificate.ensure(options.data, socket.gethostname())
     if made:
@@ -157,7 +143,7 @@ def _values(options: Options, bus: _Bus) -> dict[str, dict[str, str]]:
     return {service: {**common, **more, **_user(service, bus)} for service, more in own.items()}
 
 
-def _user(service: str, bus: _Bus) -> dict[str, str]:
+def _user(service: str, bus: Server) -> dict[str, str]:
     if service not in bus.passwords:
         return {}
     return {"nats_user": service, "nats_password": bus.passwords[service]}

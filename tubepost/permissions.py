@@ -44,6 +44,7 @@ def rights(shards: int) -> dict[str, Rights]:
                 subjects.EVENT_MAIL_ANY,
                 subjects.EVENT_QUEUE,
                 f"$KV.{subjects.LEASES}.>",
+                subjects.bucket_key(subjects.CONTROL, subjects.SHARD_COUNT),
                 subjects.INFLIGHT_ANY,
                 subjects.VIEW_ANY,
                 subjects.DONE_HINT_ANY,

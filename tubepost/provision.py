@@ -1,10 +1,13 @@
 """Makes the streams and buckets. Idempotent; run by the scheduler, which owns the queue.
 
 The memory streams (DISPATCH, leases) vanish with a single server's restart and are made again.
-What exists is left as it is: changing a stream is an operator's act.
+What exists is left as it is: changing a stream is an operator's act. The number of shards is stored
+before the first of them is made; from then on only `tubepost reshard` changes it.
 """
 
-from collections.abc import Mapping
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nats.aio.client import Client
@@ -20,9 +23,10 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
-from tubepost import maillog, subjects
+from tubepost import maillog, shard_count, subjects
 from tubepost.errors import Unavailable
 from tubepost.nats_pull import NETWORK_ERRORS
+from tubepost.shard_count import Count
 
 DUPLICATE_WINDOW = 600.0
 ACK_WAIT = 60.0
@@ -46,17 +50,21 @@ class Plan:
 
 
 async def provision(client: Client, plan: Plan) -> bool:
-    """Makes what is missing; True where DISPATCH had to be made, empty. Raises Unavailable."""
+    """Makes what is missing; True where DISPATCH had to be made, empty.
+
+    Raises Unavailable, and WrongCount where the queue has another number of shards.
+    """
     js = client.jetstream(timeout=5)
     created = set()
-    try:
+    with _unavailable("cannot make the streams"):
+        for config in _buckets(plan):
+            await _made(js, config)
+        shard_count.check(await _count(js, plan.shards), plan.shards)
         for config in streams(plan):
             if await (_made_if_room if config.name == subjects.EVENTS else _made)(js, config):
                 created.add(config.name)
         for channel in subjects.CHANNELS:
             await _make_worker(js, channel)
-    except (APIError, *NETWORK_ERRORS) as error:
-        raise Unavailable(f"cannot make the streams: {error!r}") from error
     return subjects.DISPATCH in created
 
 
@@ -66,14 +74,12 @@ async def limit_jobs(client: Client, most: Mapping[str, int], shards: int) -> No
     Changes only what is not so yet. Raises Unavailable.
     """
     js = client.jetstream(timeout=5)
-    try:
+    with _unavailable("cannot limit the jobs"):
         for channel, limit in most.items():
             wanted = limit if 0 < limit < shards else MAX_UNFINISHED
             there = await js.consumer_info(subjects.DISPATCH, channel)
             if there.config.max_ack_pending != wanted:
                 await js.add_consumer(subjects.DISPATCH, _worker(channel, wanted))
-    except (APIError, *NETWORK_ERRORS) as error:
-        raise Unavailable(f"cannot limit the jobs: {error!r}") from error
 
 
 async def _make_worker(js: JetStreamContext, channel: str) -> None:
@@ -82,6 +88,86 @@ async def _make_worker(js: JetStreamContext, channel: str) -> None:
         await js.consumer_info(subjects.DISPATCH, channel)
     except NotFoundError:
         await js.add_consumer(subjects.DISPATCH, _worker(channel, MAX_UNFINISHED))
+
+
+@contextlib.contextmanager
+def _unavailable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (APIError, *NETWORK_ERRORS) as error:
+        raise Unavailable(f"{what}: {error!r}") from error
+
+
+async def _count(js: JetStreamContext, wanted: int) -> Count:
+    """The number of shards in force; where none is stored, what is there counts, or `wanted`."""
+    stream = subjects.bucket_stream(subjects.CONTROL)
+    subject = subjects.bucket_key(subjects.CONTROL, subjects.SHARD_COUNT)
+    try:
+        found = await js.get_last_msg(stream, subject)
+    except NotFoundError:
+        count = Count(len(await _shards(js)) or wanted)
+        expect = {"Nats-Expected-Last-Subject-Sequence": "0"}
+        await js.publish(subject, count.encode(), headers=expect)
+        return count
+    return shard_count.decode(json.loads(found.data or b""))
+
+
+async def _shards(js: JetStreamContext) -> list[int]:
+    prefix = subjects.queue_stream(0)[:-1]
+    names = [name for name in await _names(js) if name.startswith(prefix)]
+    return sorted(int(name.removeprefix(prefix)) for name in names)
+
+
+async def _names(js: JetStreamContext) -> list[str]:
+    return [str(info.config.name) for info in await js.streams_info()]
+
+
+async def queue_shards(client: Client) -> list[int]:
+    """The shards that have a stream. Raises Unavailable."""
+    with _unavailable("cannot list the streams"):
+        return await _shards(client.jetstream(timeout=5))
+
+
+async def stream_names(client: Client) -> list[str]:
+    """Of every stream, buckets included. Raises Unavailable."""
+    with _unavailable("cannot list the streams"):
+        return await _names(client.jetstream(timeout=5))
+
+
+async def open_shards(client: Client, shards: int, replicas: int) -> None:
+    """Makes the streams of shards 0 to `shards` - 1, or opens them again. Raises Unavailable."""
+    js, plan = client.jetstream(timeout=5), Plan(shards, replicas, 0)
+    with _unavailable("cannot make the streams"):
+        for shard in range(shards):
+            if not await _made(js, _queue(shard, plan)):
+                await _limit_messages(js, shard, -1)
+
+
+async def replicas_of(client: Client, shard: int) -> int:
+    """Copies of a shard's stream. Raises Unavailable."""
+    with _unavailable("cannot ask for a stream"):
+        info = await client.jetstream(timeout=5).stream_info(subjects.queue_stream(shard))
+    return info.config.num_replicas or 1
+
+
+async def close_shard(client: Client, shard: int) -> None:
+    """From now on the server takes no new record for it; what is there can be read and purged."""
+    with _unavailable("cannot close a shard"):
+        await _limit_messages(client.jetstream(timeout=5), shard, 1)
+
+
+async def remove_shard(client: Client, shard: int) -> None:
+    """Deletes a stream with all that is in it."""
+    with _unavailable("cannot remove a shard"):
+        await client.jetstream(timeout=5).delete_stream(subjects.queue_stream(shard))
+
+
+async def _limit_messages(js: JetStreamContext, shard: int, octets: int) -> None:
+    """The greatest record a shard takes; -1 = no limit. A record is never as small as 1."""
+    config = (await js.stream_info(subjects.queue_stream(shard))).config
+    if config.max_msg_size != octets:
+        config.max_msg_size = octets
+        await js.update_stream(config)
 
 
 async def _made(js: JetStreamContext, config: StreamConfig) -> bool:

@@ -252,6 +252,11 @@ def decode(header: str | None) -> Record:
         raise UnreadableRecord(f"not a queue record: {error!r}") from error
 
 
+def with_group(header: str, group: int) -> str:
+    """The header of a unit whose group lives in another shard. What else it says stays as it is."""
+    return _compact({**json.loads(header), "g": group})
+
+
 def _decode_recipient(wire: object) -> Recipient:
     if isinstance(wire, str):
         return Recipient(wire)

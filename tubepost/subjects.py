@@ -84,6 +84,9 @@ def lease(shard: int) -> str:
     return bucket_key(LEASES, f"sched.{shard}")
 
 
+SHARD_COUNT = "queue.shards"
+"""Key in the control bucket: how many shards the queue has; see shard_count."""
+
 MEMBERS = "sched.members"
 """Question to all schedulers: who are you, which shards do you hold?"""
 

@@ -10,6 +10,7 @@ from tubepost.delivery import Worker
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
 from tubepost.runtime import Context
+from tubepost.shard_count import agreed
 from tubepost.tasks import background
 
 
@@ -33,5 +34,6 @@ async def serve(settings: Settings, context: Context) -> None:
                 rules=lambda: control.retry_rules,
                 events=events,
             )
-            context.ready()
-            await worker.run(context.stopping)
+            async with agreed(control, settings.shards):
+                context.ready()
+                await worker.run(context.stopping)

@@ -10,6 +10,7 @@ from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.mailstore import MailStore
 from tubepost.runtime import Context
+from tubepost.shard_count import agreed
 from tubepost.tasks import background
 
 
@@ -29,8 +30,9 @@ async def serve(settings: Settings, context: Context) -> None:
                 rules=lambda: control.retry_rules,
                 events=events,
             )
-            context.ready()
-            await worker.run(context.stopping)
+            async with agreed(control, settings.shards):
+                context.ready()
+                await worker.run(context.stopping)
 
 
 def _courier(settings: Settings, control: Control) -> RemoteCourier:

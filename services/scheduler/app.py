@@ -23,6 +23,7 @@ from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.provision import Plan, limit_jobs, provision
 from tubepost.runtime import Context
+from tubepost.shard_count import agreed
 from tubepost.tasks import background
 
 PAUSE = 0.5
@@ -180,7 +181,8 @@ async def serve(settings: Settings, context: Context) -> None:
             async with background(scheduler.control.run(), scheduler.directory.run()):
                 await scheduler.control.mirror.loaded.wait()
                 await scheduler.directory.mirror.loaded.wait()
-                await _run(settings, context, bus, scheduler)
+                async with agreed(scheduler.control, settings.shards):
+                    await _run(settings, context, bus, scheduler)
 
 
 async def _run(settings: Settings, context: Context, bus: NatsBus, scheduler: Scheduler) -> None:

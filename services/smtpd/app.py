@@ -15,6 +15,7 @@ from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
 from tubepost.runtime import Context, bound, server_tls
 from tubepost.settings import parse_listen
+from tubepost.shard_count import agreed
 from tubepost.tasks import background
 
 GOODBYE = 10.0
@@ -29,9 +30,10 @@ async def serve(settings: Settings, context: Context) -> None:
         async with background(control.run(), directory.run(), watch_store(bus, intake)):
             await control.mirror.loaded.wait()
             await directory.mirror.loaded.wait()
-            context.app.include_router(router(intake, control))
-            listeners = _listeners(settings, bus, control, directory, intake)
-            await _listen(settings, context, listeners)
+            async with agreed(control, settings.shards):
+                context.app.include_router(router(intake, control))
+                listeners = _listeners(settings, bus, control, directory, intake)
+                await _listen(settings, context, listeners)
 
 
 def _listeners(

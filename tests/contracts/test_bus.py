@@ -97,9 +97,9 @@ async def test_a_replace_that_conflicts_changes_nothing(any_bus: Bus) -> None:
 
 
 async def test_a_bucket_keeps_the_last_value_of_a_key(any_bus: Bus) -> None:
-    await any_bus.append("$KV.control.me", b"old")
-    await any_bus.append("$KV.control.me", b"new")
-    async with reading(any_bus.follow("KV_control", "$KV.control.>")) as items:
+    await any_bus.append("$KV.directory.x", b"old")
+    await any_bus.append("$KV.directory.x", b"new")
+    async with reading(any_bus.follow("KV_directory", "$KV.directory.>")) as items:
         assert [s.data for s in await until_caught_up(items)] == [b"new"]
 
 
