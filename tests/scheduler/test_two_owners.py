@@ -50,7 +50,7 @@ class Peer:
 def owner_on(bus: NatsBus, clock: FakeClock) -> Owner:
     control, directory = Control(bus, "mail.example.org"), Directory(bus)
     settler = Settler(MailStore(bus, 1), 1, control, directory, clock)
-    limits = Limits({subjects.LOCAL: 20, subjects.REMOTE: 20}, destination=5)
+    limits = Limits({subjects.LOCAL: 20, subjects.REMOTE: 20})
     return Owner(bus, 0, settler, clock=clock, limits=lambda: limits, wanted=lambda: None)
 
 
