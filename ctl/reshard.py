@@ -127,7 +127,7 @@ class Reshard:
         found: list[str] = []
         stream, every = subjects.queue_stream(shard), subjects.queue_subjects(shard)
         following = self._bus.follow(stream, every, headers_only=True)
-        async with contextlib.aclosing(following) as items:  # type: ignore[type-var]
+        async with contextlib.aclosing(following) as items:
             async for item in items:
                 if isinstance(item, CaughtUp):
                     break

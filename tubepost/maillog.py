@@ -210,6 +210,12 @@ def shard_lost(shard: int, why: str) -> None:
     _log.warning("shard.lost", shard=shard, why=why)
 
 
+def body_collected(mail_id: str, seconds: float) -> None:
+    """A body without a record was removed, `seconds` after its last piece was stored."""
+    metrics.BODIES_COLLECTED.inc()
+    _log.info("body.collected", mail_id=mail_id, seconds=round(seconds))
+
+
 def login(service: str, user: str, client: str, *, result: str) -> None:
     """`result`: success, refused (wrong name or password), unavailable."""
     metrics.LOGINS.labels(service, result).inc()

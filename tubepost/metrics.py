@@ -52,6 +52,9 @@ DESTINATIONS_BACKED_OFF = Gauge(
 SLOTS_USED = Gauge("tubepost_slots_used", "Deliveries handed out and not over.", ["channel"])
 SLOTS_LIMIT = Gauge("tubepost_slots_limit", "Deliveries at once, at most.", ["channel"])
 SHARD_OWNED = Gauge("tubepost_shard_owned", "1 where this scheduler owns the shard.", ["shard"])
+BODIES_COLLECTED = Counter(
+    "tubepost_bodies_collected", "Bodies removed because no record spoke of them."
+)
 LOGINS = Counter("tubepost_logins", "Logins, by service and result.", ["service", "result"])
 POP3_SESSIONS = Gauge("tubepost_pop3_sessions", "Open POP3 sessions.")
 RELAY_OPENED = Counter("tubepost_relay_opened", "What a login did to the relay list.", ["result"])

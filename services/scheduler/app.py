@@ -9,6 +9,7 @@ from functools import partial
 
 from services.scheduler import events_api, gauges
 from services.scheduler.api import Views, router
+from services.scheduler.collector import COLLECTS, Collector
 from services.scheduler.holdings import Holdings
 from services.scheduler.owner import Owner
 from services.scheduler.settings import Settings
@@ -60,6 +61,7 @@ class Scheduler:
             settings.events_age,
             settings.events_bytes,
         )
+        self._collector = Collector(bus, settings.shards, time.time, settings.orphan_age)
         self._streams_wanted = asyncio.Event()
         self.streams_made = asyncio.Event()
         self._limits_changed = asyncio.Event()
@@ -117,8 +119,11 @@ class Scheduler:
         )
         self.owners[shard] = owner
         self._limits_changed.set()
+        every = self._settings.collect_every
+        beside = [self._collector.run(every)] if shard == COLLECTS else []
         try:
-            await owner.run()
+            async with background(*beside):
+                await owner.run()
         finally:
             del self.owners[shard]
 

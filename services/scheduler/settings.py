@@ -12,6 +12,12 @@ class Settings(CommonSettings):
     relay_window: float = Field(
         10_800, ge=60, description="Seconds an entry of the relay list lives at most."
     )
+    collect_every: float = Field(
+        3600, ge=1, description="Seconds between two looks for bodies without a record."
+    )
+    orphan_age: float = Field(
+        129_600, ge=3600, description="Seconds such a body is kept after it was stored."
+    )
     events_age: float = Field(
         604_800,
         ge=60,
