@@ -5,18 +5,22 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
+from services.scheduler.app import Scheduler
 from services.scheduler.collector import Collector
+from services.scheduler.settings import Settings
 from services.scheduler.settle import Settler
 from tests.fakes import FakeClock, MemoryBus
 from tubepost import lifecycle, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.errors import Unavailable
+from tubepost.events import NOBODY
 from tubepost.mailstore import MailStore, new_mail_id
 from tubepost.nats_bus import NatsBus
 from tubepost.record import INLINE_LIMIT, Envelope
 from tubepost.routing import Route
 from tubepost.subjects import Key
+from tubepost.tasks import background
 
 AGE = 129_600.0
 SHARDS = 2
@@ -124,6 +128,19 @@ async def test_where_a_shard_does_not_answer_nothing_is_removed(scene: Scene) ->
     with pytest.raises(Unavailable):
         await scene.collector.collect()
     assert await scene.bodies() == {"m"}
+
+
+async def test_the_owner_of_the_first_shard_collects(bus: NatsBus) -> None:
+    settings = Settings().model_copy(update={"orphan_age": -3600.0, "collect_every": 0.05})
+    scheduler = Scheduler(bus, settings, NOBODY)
+    await MailStore(bus, SHARDS)._put_body("m", BIG)
+    async with background(scheduler.own(1)):
+        for _ in range(30):
+            assert await bus.subjects(subjects.MAIL, ">")
+    async with background(scheduler.own(0)), asyncio.timeout(20):
+        while await bus.subjects(subjects.MAIL, ">"):  # noqa: ASYNC110 - a purge tells nobody
+            await asyncio.sleep(0.01)
+    assert scheduler.owners == {}
 
 
 async def test_it_goes_on_after_the_bus_was_away(memory_bus: MemoryBus, clock: FakeClock) -> None:
