@@ -91,7 +91,7 @@ async def test_no_attempt_is_made_twice(
     working = asyncio.create_task(worker.run(stopping))
     async with background(*(owner.run() for owner in owners)):
         wanted = await accept_all(store, clock)
-        await until_so(lambda: peer.given.total() >= wanted.total())
+        await until_so(clock, lambda: peer.given.total() >= wanted.total())
         clock.advance(3600)
         for owner in owners:
             owner.wake()
@@ -111,7 +111,9 @@ async def until_empty(bus: NatsBus) -> None:
             await asyncio.sleep(0.05)
 
 
-async def until_so(condition: Callable[[], bool]) -> None:
+async def until_so(clock: FakeClock, condition: Callable[[], bool]) -> None:
+    """Returns once it is so; some time passes meanwhile: units wait for their mail to be split."""
     async with asyncio.timeout(40):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
+            clock.advance(0.02)
             await asyncio.sleep(0.02)
