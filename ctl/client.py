@@ -1,7 +1,8 @@
 """The HTTP client of the command: finds the platform, asks /v1, turns problems into one line."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,19 @@ DEFAULT_DATA = Path("data")
 
 
 class Refused(TubepostError):
-    """The platform said no, or does not answer. The text is for the person at the keyboard."""
+    """The platform said no, or does not answer. The text is for the person at the keyboard.
+
+    `status`: of the answer; 0 where there was none.
+    """
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same question may have an answer in a moment."""
+        return self.status in (0, 503)
 
 
 class Api:
@@ -32,8 +45,19 @@ class Api:
     def put(self, *path: str, **more: Any) -> Any:
         return self._call("PUT", path, **more)
 
-    def delete(self, *path: str) -> Any:
-        return self._call("DELETE", path)
+    def delete(self, *path: str, **more: Any) -> Any:
+        return self._call("DELETE", path, **more)
+
+    def pieces(self, *path: str) -> Iterator[bytes]:
+        """What is there, as it comes: for what may be big."""
+        with (
+            self._reaching(),
+            httpx.stream("GET", self._url(path), headers=self._headers(), timeout=30) as answer,
+        ):
+            if answer.is_error:
+                answer.read()
+                raise Refused(_detail(answer), answer.status_code)
+            yield from answer.iter_bytes()
 
     def _call(
         self,
@@ -43,25 +67,31 @@ class Api:
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> Any:
-        url = f"{self._base}/v1/" + "/".join(quote(part, safe="") for part in path)
-        try:
+        with self._reaching():
             answer = httpx.request(
-                method,
-                url,
-                headers={**(headers or {}), "Authorization": f"Bearer {self._token}"},
-                timeout=30,
-                **more,
+                method, self._url(path), headers=self._headers(headers), timeout=30, **more
             )
-        except httpx.HTTPError as error:
-            raise Refused(
-                f"{self._where} does not answer ({error}); is `tubepost up` running?"
-            ) from error
         if answer.is_error:
-            raise Refused(_detail(answer))
+            raise Refused(_detail(answer), answer.status_code)
         try:
             return answer.json() if answer.content else None
         except ValueError as error:
             raise Refused(f"{self._where} is not a tubepost: it does not answer in JSON") from error
+
+    def _url(self, path: tuple[str, ...]) -> str:
+        return f"{self._base}/v1/" + "/".join(quote(part, safe="") for part in path)
+
+    def _headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        return {**(more or {}), "Authorization": f"Bearer {self._token}"}
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise Refused(
+                f"{self._where} does not answer ({error}); is `tubepost up` running?"
+            ) from error
 
 
 def _find(data: Path | None) -> tuple[str, str, str]:

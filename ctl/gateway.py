@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 
 import httpx
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.background import BackgroundTask
 
 from ctl.services import SERVICES
 from tubepost.admin import problem
@@ -89,13 +90,19 @@ async def _passed_on(client: httpx.AsyncClient, base: str, request: Request) -> 
     headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
     url = httpx.URL(base).copy_with(raw_path=_target(request))
     try:
-        answer = await client.request(
+        asked = client.build_request(
             request.method, url, headers=headers, content=await request.body()
         )
+        answer = await client.send(asked, stream=True)
     except httpx.HTTPError as error:
         return problem(503, f"the service does not answer: {error!r}")
     kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
-    return Response(answer.content, status_code=answer.status_code, headers=kept)
+    return StreamingResponse(
+        answer.aiter_raw(),
+        status_code=answer.status_code,
+        headers=kept,
+        background=BackgroundTask(answer.aclose),
+    )
 
 
 def _target(request: Request) -> bytes:

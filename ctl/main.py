@@ -15,8 +15,10 @@ from ctl import (
     control_commands,
     log_commands,
     queue_commands,
+    queue_listing,
     relay_commands,
     reshard_command,
+    send_command,
 )
 from ctl.client import Refused
 from tubepost.errors import BadInput, TubepostError
@@ -31,9 +33,10 @@ app.add_typer(account_commands.domains, name="domain")
 app.add_typer(account_commands.accounts, name="account")
 app.add_typer(control_commands.control, name="control")
 app.add_typer(relay_commands.relay, name="relay")
-app.command("qstat")(queue_commands.qstat)
-app.command("qread")(queue_commands.qread)
-app.command("send")(queue_commands.send)
+app.add_typer(queue_commands.queue, name="queue")
+app.command("qstat")(queue_listing.qstat)
+app.command("qread")(queue_listing.qread)
+app.command("send")(send_command.send)
 app.command("log")(log_commands.log)
 app.command("trace")(log_commands.trace)
 app.command("reshard")(reshard_command.reshard)

@@ -1,78 +1,83 @@
-"""`tubepost qstat`, `qread` and `send`. The texts are qmail-qstat's and qmail-qread's."""
+"""`tubepost queue ...`: what an operator sees of mails and does to them, and pauses."""
 
-import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ctl import output
+from ctl import output, queue_actions, queue_show
 from ctl.client import Api
 from ctl.output import Data, Json
-from tubepost.errors import BadInput
+from ctl.queue_actions import Actor, Reason, actor_header
+
+queue = typer.Typer(help="Mails in the queue: look, hold, release, remove.", no_args_is_help=True)
+queue.command("show")(queue_show.show)
+for _name in queue_actions.ACTIONS:
+    queue.command(_name)(queue_actions.command(_name))
+
+What = Annotated[list[str], typer.Argument(help="all, local, remote, or a destination's domain.")]
 
 
-def qstat(data: Data = None, json: Json = False) -> None:
-    """How many mails are in the queue."""
-    found = Api(data).get("queue", "counts")
+@queue.command("pause")
+def pause(what: What, reason: Reason = "", actor: Actor = None, data: Data = None) -> None:
+    """Send nothing more, until resumed; what is being delivered goes on."""
+    api = Api(data)
+    for each in what:
+        done = api.put("pauses", each, json={"reason": reason}, headers=actor_header(actor))
+        output.lines([f"paused {done['what']}"])
+
+
+@queue.command("resume")
+def resume(what: What, reason: Reason = "", actor: Actor = None, data: Data = None) -> None:
+    """End pauses; others stay."""
+    api = Api(data)
+    for each in what:
+        done = api.delete("pauses", each, json={"reason": reason}, headers=actor_header(actor))
+        output.lines([f"resumed {done['what']}"])
+    left = [pause["what"] for pause in api.get("pauses")]
+    if left:
+        output.lines([f"still paused: {', '.join(left)}"])
+
+
+@queue.command("pauses")
+def pauses(data: Data = None, json: Json = False) -> None:
+    """What is paused, by whom, since when, why."""
+    found = Api(data).get("pauses")
     if json:
         output.as_json(found)
         return
-    output.lines(
-        [
-            f"messages in queue: {found['messages']}",
-            f"messages in queue but not yet preprocessed: {found['unprocessed']}",
-        ]
-    )
+    output.lines(f"{p['what']}\tby {p['by']}\tsince {_time(p['at'])}\t{p['why']}" for p in found)
 
 
-def qread(data: Data = None, json: Json = False) -> None:
-    """The mails in the queue, oldest first, with their recipients."""
-    mails = _all_mails(Api(data))
-    if json:
-        output.as_json(list(mails))
-        return
-    for mail in mails:
-        output.lines(_qread_lines(mail))
+@queue.command("destinations")
+def destinations(data: Data = None, json: Json = False) -> None:
+    """Remote destinations that do not get all they could use: backed off, learnt slow, paused."""
+    found = Api(data).get("destinations")
+    output.as_json(found) if json else output.lines(_trouble(each) for each in found)
 
 
-def _all_mails(api: Api) -> Iterator[dict[str, Any]]:
-    after = ""
-    while page := api.get("queue", after=after):
-        yield from page
-        after = page[-1]["id"]
-
-
-def _qread_lines(mail: dict[str, Any]) -> Iterator[str]:
-    created = datetime.fromtimestamp(mail["created"], UTC)
-    when = f"{created.day} {created:%b %Y %H:%M:%S} GMT"
-    bouncing = " bouncing" if mail["state"] == "bounce" else ""
-    yield f"{when}  #{mail['id']}  {mail['size']}  <{mail['sender']}>{bouncing}"
-    for recipient in mail["recipients"]:
-        done = "  done" if recipient["done"] else ""
-        yield f"{done}\t{recipient['channel']}\t{recipient['address']}"
-
-
-def send(
-    file: Annotated[str, typer.Argument(help="File with the mail, or - for standard input.")],
-    sender: Annotated[str, typer.Option("--from", help="Envelope sender; '' = none.")],
-    to: Annotated[list[str], typer.Option(help="Recipient; may be given more than once.")],
+@queue.command("reset")
+def reset(
+    destination: Annotated[list[str], typer.Argument(metavar="DOMAIN")],
+    reason: Reason = "",
+    actor: Actor = None,
     data: Data = None,
 ) -> None:
-    """Put a mail into the queue; prints its id."""
-    text = sys.stdin.buffer.read() if file == "-" else _read(Path(file))
+    """End the back-off of destinations: they are tried at once."""
     api = Api(data)
-    query = {"sender": sender, "recipient": to}
-    done = api.post(
-        "messages", params=query, content=text, headers={"Content-Type": "message/rfc822"}
-    )
-    output.lines([done["id"]])
+    for each in destination:
+        done = api.post(
+            "destinations", each, "reset", json={"reason": reason}, headers=actor_header(actor)
+        )
+        output.lines([f"reset {done['destination']}"])
 
 
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot read {file}: {error.strerror}") from error
+def _trouble(trouble: dict[str, Any]) -> str:
+    until = f"\tuntil {_time(trouble['until'])}" if trouble["until"] else ""
+    paused = "\tpaused" if trouble["paused"] else ""
+    numbers = f"{trouble['waiting']} waiting\t{trouble['out']} of {trouble['window']} out"
+    return f"{trouble['name']}\t{numbers}{paused}{until}\t{trouble['error']}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -29,7 +29,9 @@ class Service:
 
 SERVICES: Mapping[str, Service] = {
     "scheduler": Service(
-        services.scheduler.settings.Settings, services.scheduler.app.serve, ("queue", "events")
+        services.scheduler.settings.Settings,
+        services.scheduler.app.serve,
+        ("queue", "pauses", "destinations", "events"),
     ),
     "popauth": Service(
         services.popauth.settings.Settings,

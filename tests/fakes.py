@@ -14,7 +14,13 @@ from tubepost.ports import CaughtUp, Clock, Stored
 from tubepost.provision import DUPLICATE_WINDOW
 
 Handler = Callable[[str, bytes], Awaitable[bytes | None]]
-BUCKETS = (subjects.LEASES, subjects.RELAY, subjects.DIRECTORY, subjects.CONTROL)
+BUCKETS = (
+    subjects.LEASES,
+    subjects.RELAY,
+    subjects.DIRECTORY,
+    subjects.CONTROL,
+    subjects.PAUSES,
+)
 RELAY_WINDOW = 10_800.0
 
 

@@ -23,7 +23,9 @@ TRANSITIONS: Mapping[State | None, frozenset[State | None]] = {
     State.SPLIT: frozenset({State.GROUP, State.PARKED}),
     State.GROUP: frozenset({None}),
     State.PARKED: frozenset({State.PENDING, State.SPLIT, State.BOUNCE, State.DONE, None}),
-    State.HELD: frozenset({State.PENDING, State.BOUNCE, State.DONE, None}),
+    State.HELD: frozenset(
+        {State.HELD, State.PENDING, State.BOUNCE, State.DONE, State.PARKED, None}
+    ),
 }
 
 
@@ -39,8 +41,11 @@ def after_attempt(
     """The record after a delivery attempt that began at `began` and ended at `now`.
 
     A waiting recipient without an outcome counts as deferred: nothing is known about it.
-    `chance`, 0 to 1: how late within the jitter the next try comes.
+    `chance`, 0 to 1: how late within the jitter the next try comes. What an operator did during
+    the attempt stays: a held record is held, one that was given up is as it is.
     """
+    if not record.waiting:
+        return record
     born, attempts = record.clock_start, record.attempts + 1
     last, answerable = rules.is_last(born, began), dsn.answerable(record.sender)
     recipients = tuple(
@@ -49,7 +54,7 @@ def after_attempt(
         else r
         for r in record.recipients
     )
-    return _settled(
+    new = _settled(
         replace(
             record,
             recipients=recipients,
@@ -58,6 +63,8 @@ def after_attempt(
             unreachable=any(isinstance(o, Deferred) and o.no_connection for o in outcomes.values()),
         )
     )
+    still_held = record.state is State.HELD and new.state is State.PENDING
+    return replace(new, state=State.HELD) if still_held else new
 
 
 def _after_outcome(

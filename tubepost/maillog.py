@@ -195,6 +195,25 @@ def shards_not_owned(shards: Iterable[int]) -> None:
         metrics.SHARD_OWNED.labels(shard).set(0)
 
 
+def queue_action(action: str, *, mail_id: str, unit: str, actor: str, reason: str) -> None:
+    """An operator did something to a unit; no `mail_id`: a flush of all that matched a filter."""
+    _log.info("queue.action", action=action, mail_id=mail_id, unit=unit, actor=actor, reason=reason)
+
+
+def paused(what: str, *, actor: str, reason: str) -> None:
+    """`what`: all, a channel or a destination."""
+    _log.warning("queue.paused", what=what, actor=actor, reason=reason)
+
+
+def resumed(what: str, *, actor: str, reason: str) -> None:
+    _log.info("queue.resumed", what=what, actor=actor, reason=reason)
+
+
+def destination_reset(name: str, *, actor: str, reason: str) -> None:
+    """An operator ended the back-off of a destination."""
+    _log.info("queue.reset", destination=name, actor=actor, reason=reason)
+
+
 def shard_owned(shard: int) -> None:
     metrics.SHARD_OWNED.labels(shard).set(1)
     _log.info("shard.owned", shard=shard)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -205,6 +205,13 @@ class MailStore:
         pieces = [await self._chunk(mail.key.mail_id, k) for k in range(chunks)]
         return b"".join(pieces)
 
+    async def pieces(self, mail: Held) -> AsyncIterator[bytes]:
+        """The body piece by piece, never whole in memory. Raises MissingBody."""
+        if mail.record.inline:
+            yield mail.payload
+        for index in range(mail.record.chunks):
+            yield await self._chunk(mail.key.mail_id, index)
+
     async def _chunk(self, mail_id: str, index: int) -> bytes:
         subject = subjects.body_chunk(mail_id, index)
         for leader in (False, True):
@@ -264,6 +271,14 @@ class MailStore:
         await self._bus.purge(subjects.queue_stream(mail.key.shard), mail.key.record)
         await self.tell_gone(mail.key, mail.seq)
 
+    async def forget_key(self, key: Key) -> None:
+        """Ends what lies on a queue subject, be it a record or not; no body is removed."""
+        stream = subjects.queue_stream(key.shard)
+        stored = await self._bus.read(stream, key.record, leader=True)
+        if stored:
+            await self._bus.purge(stream, key.record)
+            await self.tell_gone(key, stored.seq)
+
     async def tell_gone(self, key: Key, seq: int) -> None:
         """Tells the owner of the shard that this version of a record is no longer there."""
         await self._bus.tell(subjects.done_hint(key.shard), subjects.hint(key, seq))
@@ -274,12 +289,17 @@ class MailStore:
 
     async def units_left(self, mail_id: str) -> bool:
         """Whether a unit of a split mail is still there, by the word of every shard's leader."""
-        for shard in range(self._shards):
-            pattern = Key(shard, mail_id, "*").record
-            found = await self._bus.subjects(subjects.queue_stream(shard), pattern)
-            if any(subjects.key_of(name).unit != subjects.SPLIT_UNIT for name in found):
-                return True
-        return False
+        return any(key.unit != subjects.SPLIT_UNIT for key in await self.keys_of(mail_id))
+
+    async def keys_of(self, mail_id: str) -> list[Key]:
+        """The records of a mail in every shard, by the leaders' word."""
+        each = await asyncio.gather(
+            *(
+                self._bus.subjects(subjects.queue_stream(shard), Key(shard, mail_id, "*").record)
+                for shard in range(self._shards)
+            )
+        )
+        return [subjects.key_of(subject) for found in each for subject in found]
 
 
 def held(stored: Stored) -> Held:

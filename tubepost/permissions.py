@@ -45,6 +45,7 @@ def rights(shards: int) -> dict[str, Rights]:
                 subjects.EVENT_QUEUE,
                 f"$KV.{subjects.LEASES}.>",
                 subjects.bucket_key(subjects.CONTROL, subjects.SHARD_COUNT),
+                f"$KV.{subjects.PAUSES}.>",
                 subjects.INFLIGHT_ANY,
                 subjects.VIEW_ANY,
                 subjects.DONE_HINT_ANY,

@@ -280,7 +280,8 @@ def _buckets(plan: Plan) -> list[StreamConfig]:
         storage=StorageType.FILE if alone else StorageType.MEMORY,
         **({"persist_mode": PersistMode.ASYNC} if alone else {}),
     )
-    return [relay, bucket(subjects.DIRECTORY), bucket(subjects.CONTROL)]
+    lasting = (subjects.DIRECTORY, subjects.CONTROL, subjects.PAUSES)
+    return [relay, *(bucket(name) for name in lasting)]
 
 
 def _events(plan: Plan) -> StreamConfig:

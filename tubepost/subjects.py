@@ -15,6 +15,7 @@ RELAY = "relay"
 DIRECTORY = "directory"
 CONTROL = "control"
 EVENTS = "EVENTS"
+PAUSES = "pauses"
 
 LOCAL = "local"
 REMOTE = "remote"
@@ -135,7 +136,7 @@ def parse_job(data: bytes) -> tuple[int, bool]:
 
 
 def view(shard: int, what: str) -> str:
-    """Asked of a shard's owner: its part of the queue. `what`: counts, list."""
+    """Asked of a shard's owner. `what`: counts, list, keys, stands, flush."""
     return f"ctl.{shard}.{what}"
 
 

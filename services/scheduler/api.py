@@ -1,144 +1,174 @@
-"""scheduler's resources under /v1: the queue as qmail-qstat and qmail-qread show it.
+"""scheduler's resources under /v1: the queue, what an operator does to it, pauses.
 
-A replica knows its own shards; for the whole it asks every shard's owner over the bus.
+Whoever does something says who and why: header X-Tubepost-Actor (the token's holder is believed),
+and `reason` in the body.
 """
 
-import heapq
-import json
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+import time
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
-from services.scheduler.owner import Owner
-from tubepost import subjects
+from services.scheduler.actions import Actions, Done, Order
+from services.scheduler.filters import Filter
+from services.scheduler.mails import Mails
+from services.scheduler.views import Views
+from tubepost import maillog
+from tubepost.address import parse_domain
 from tubepost.admin import protected
-from tubepost.errors import Unavailable
-from tubepost.ports import Bus
-from tubepost.record import Fate, Held, State
+from tubepost.errors import BadInput
+from tubepost.outcome import one_line
+from tubepost.pauses import Pauses
+from tubepost.record import Note
 
 PAGE = 200
 """Mails in one answer."""
 
-ANSWER = 400_000
-"""Octets of one answer of a shard, so that with one wide mail more it fits a message of 1 MB."""
+ACTOR_HEADER = "X-Tubepost-Actor"
+NOBODY = "admin"
+"""The actor where none is named."""
+
+MAX_ACTOR, MAX_REASON = 64, 200
+
+States = Literal["", "pending", "bounce", "done", "split", "group", "parked", "held", "unreadable"]
 
 
-class Views:
-    """Questions about the queue, asked of and answered by the owners."""
+class Chosen(BaseModel):
+    """services.scheduler.filters.Filter as a query; a name that is none of these is refused."""
 
-    def __init__(self, bus: Bus, shards: int, owners: Mapping[int, Owner]) -> None:
-        self._bus, self._shards, self._owners = bus, shards, owners
+    model_config = ConfigDict(extra="forbid")
 
-    async def answer(self, subject: str, data: bytes) -> bytes | None:
-        """Answers `ctl.<shard>.<what>` for a shard that is ours."""
-        _, number, what = subject.split(".")
-        owner = self._owners.get(int(number))
-        if owner is None or not owner.loaded:
-            return None  # its owner answers, or nobody does
-        units = owner.shard.units.values()
-        question = json.loads(data)
-        answer = counts(units) if what == "counts" else page(units, **question)
-        return json.dumps(answer).encode()
+    domain: str = ""
+    sender: str = ""
+    recipient: str = ""
+    state: States = ""
+    channel: Literal["", "local", "remote"] = ""
+    error: str = ""
+    older: float = Field(0, ge=0)
+    newer: float = Field(0, ge=0)
+    attempts: int = Field(0, ge=0)
 
-    async def counts(self) -> dict[str, int]:
-        """Mails in the queue, and those not split yet. Raises Unavailable."""
-        each = [await self._ask(shard, "counts", {}) for shard in range(self._shards)]
-        return {name: sum(one[name] for one in each) for name in ("messages", "unprocessed")}
-
-    async def page(self, after: str, limit: int) -> list[dict[str, Any]]:
-        """Mails after that id, oldest first. Raises Unavailable."""
-        question = {"after": after, "limit": limit}
-        each = [await self._ask(shard, "list", question) for shard in range(self._shards)]
-        end = min((one["end"] for one in each if one["end"]), default="~")
-        units = [unit for one in each for unit in one["units"] if unit["id"] <= end]
-        return _merged(units)[:limit]
-
-    async def _ask(self, shard: int, what: str, question: dict[str, Any]) -> dict[str, Any]:
-        try:
-            data = json.dumps(question).encode()
-            answer: dict[str, Any] = json.loads(
-                await self._bus.ask(subjects.view(shard, what), data, seconds=3)
-            )
-        except Unavailable as error:
-            raise Unavailable(f"shard {shard} of the queue has no scheduler now") from error
-        return answer
+    @property
+    def filter(self) -> Filter:
+        return Filter(**{name: getattr(self, name) for name in Chosen.model_fields})
 
 
-def router(views: Views) -> APIRouter:
-    """GET /v1/queue, GET /v1/queue/counts."""
+class ChosenPage(Chosen):
+    """A page of what matches."""
+
+    after: str = ""
+    limit: int = Field(PAGE, ge=1, le=PAGE)
+
+
+class ChosenSlice(Chosen):
+    """What an order is for. Without a filter it takes `all`; `cursor`: from the last answer."""
+
+    all: bool = False
+    cursor: str = ""
+
+
+class Reason(BaseModel):
+    """Why it is done; for colleagues, and for the log."""
+
+    reason: str = Field("", max_length=2000)
+
+
+async def noted(request: Request, body: Reason | None = None) -> Note:
+    """Who does it, why, now."""
+    actor = one_line(request.headers.get(ACTOR_HEADER, ""), MAX_ACTOR)
+    return Note(actor or NOBODY, one_line(body.reason if body else "", MAX_REASON), time.time())
+
+
+Noted = Annotated[Note, Depends(noted)]
+
+
+def router(views: Views, mails: Mails, actions: Actions, pauses: Pauses) -> APIRouter:
+    """All of them."""
     routes = protected()
-
-    @routes.get("/queue/counts")
-    async def queue_counts() -> dict[str, int]:
-        """messages: mails in the queue; unprocessed: those not split yet."""
-        return await views.counts()
-
-    @routes.get("/queue")
-    async def queue(
-        after: str = "", limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE
-    ) -> list[dict[str, Any]]:
-        """A page of mails, oldest first; go on with `after` = the last one's id."""
-        return await views.page(after, limit)
-
+    _add_lists(routes, views)
+    _add_mails(routes, mails)
+    _add_actions(routes, actions)
+    _add_pauses(routes, pauses)
+    _add_destinations(routes, views)
     return routes
 
 
-def counts(units: Iterable[Held]) -> dict[str, int]:
-    """A group counts once, its units do not."""
-    states = [held.record.state for held in units if held.record.group is None]
-    return {"messages": len(states), "unprocessed": states.count(State.SPLIT)}
+def _add_lists(routes: APIRouter, views: Views) -> None:
+    @routes.get("/queue/counts")
+    async def queue_counts() -> dict[str, Any]:
+        """messages: mails in the queue; unprocessed: those not split yet; states: records by state;
+        channels: deliveries that run, and may; ready: units that wait for a slot; oldest: when the
+        oldest mail was accepted."""
+        return await views.counts()
+
+    @routes.get("/queue")
+    async def queue(query: Annotated[ChosenPage, Query()]) -> dict[str, Any]:
+        """Mails that match, oldest first. Go on with `after` = `next` until it is null: a page may
+        be short, or empty, before that. A mail with very many recipients goes on on the next."""
+        found, cursor = await views.page(query.filter, query.after, query.limit)
+        return {"mails": found, "next": cursor}
 
 
-def page(units: Iterable[Held], after: str, limit: int) -> dict[str, Any]:
-    """Units of the first mails after an id: at most `limit` mails and about ANSWER octets.
+def _add_mails(routes: APIRouter, mails: Mails) -> None:
+    @routes.get("/queue/{mail_id}")
+    async def show(mail_id: str) -> dict[str, Any]:
+        """Every unit of one mail, and its header."""
+        return await mails.show(mail_id)
 
-    `end`: the last id this answer is complete up to, "" where there is nothing more.
-    """
-    by_mail: dict[str, list[Held]] = {}
-    for held in units:
-        if held.key.mail_id > after:
-            by_mail.setdefault(held.key.mail_id, []).append(held)
-    found: list[dict[str, Any]] = []
-    room = ANSWER
-    ids = heapq.nsmallest(limit, by_mail)
-    for n, mail_id in enumerate(ids):
-        shown = [_shown(held) for held in by_mail[mail_id]]
-        room -= len(json.dumps(shown))
-        if room < 0 and n:
-            return {"units": found, "end": ids[n - 1]}
-        found += shown
-    return {"units": found, "end": ids[-1] if len(by_mail) > len(ids) else ""}
+    @routes.get("/queue/{mail_id}/body")
+    async def body(mail_id: str) -> StreamingResponse:
+        """The mail as it was accepted."""
+        return StreamingResponse(await mails.body(mail_id), media_type="message/rfc822")
 
 
-def _shown(held: Held) -> dict[str, Any]:
-    record = held.record
-    return {
-        "id": held.key.mail_id,
-        "created": record.created,
-        "size": record.size,
-        "sender": record.sender,
-        "state": record.state,
-        "recipients": [
-            {
-                "address": r.address,
-                "channel": record.channel,
-                "done": r.fate in (Fate.DELIVERED, Fate.BOUNCED),
-                "attempts": record.attempts,
-                "next_attempt": record.next_attempt,
-                "reply": r.reply,
-            }
-            for r in record.recipients
-        ],
-    }
+def _add_actions(routes: APIRouter, actions: Actions) -> None:
+    @routes.post("/queue/{action}")
+    async def on_matching(action: str, query: Annotated[ChosenSlice, Query()], note: Noted) -> Done:
+        """A slice of what matches; go on with `cursor` = `next` until it is null."""
+        if not query.filter.given() and not query.all:
+            raise BadInput("this is for every mail in the queue: give a filter, or all=true")
+        return await actions.on_matching(Order(action, note), query.filter, query.cursor)
+
+    @routes.post("/queue/{mail_id}/{action}")
+    async def on_mail(mail_id: str, action: str, note: Noted) -> Done:
+        """One mail, with all its units."""
+        return await actions.on_mail(Order(action, note), mail_id)
 
 
-def _merged(units: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry for each mail, with the recipients of all its units."""
-    mails: dict[str, dict[str, Any]] = {}
-    for unit in sorted(units, key=lambda u: str(u["id"])):
-        mail = mails.setdefault(unit["id"], {**unit, "recipients": []})
-        mail["recipients"] += unit["recipients"]
-        if unit["state"] == State.BOUNCE:
-            mail["state"] = State.BOUNCE
-    return list(mails.values())
+def _add_pauses(routes: APIRouter, pauses: Pauses) -> None:
+    @routes.get("/pauses")
+    async def list_pauses() -> list[dict[str, Any]]:
+        """What is paused: what, by, why, at."""
+        return pauses.listed()
+
+    @routes.put("/pauses/{what}")
+    async def pause(what: str, note: Noted) -> dict[str, str]:
+        """`what`: all, local, remote, or a destination."""
+        name = await pauses.pause(what, note)
+        maillog.paused(name, actor=note.actor, reason=note.why)
+        return {"what": name}
+
+    @routes.delete("/pauses/{what}")
+    async def resume(what: str, note: Noted) -> dict[str, str]:
+        """The end of a pause; others stay."""
+        name = await pauses.resume(what)
+        maillog.resumed(name, actor=note.actor, reason=note.why)
+        return {"what": name}
+
+
+def _add_destinations(routes: APIRouter, views: Views) -> None:
+    @routes.get("/destinations")
+    async def troubles() -> list[dict[str, Any]]:
+        """Remote destinations that do not get all they could use, the longest line first, at most
+        1,000 of a shard: see services.scheduler.lane.Trouble."""
+        return await views.troubles()
+
+    @routes.post("/destinations/{destination}/reset")
+    async def reset(destination: str, note: Noted) -> dict[str, str]:
+        """Ends its back-off and forgets what was learnt of it."""
+        name = parse_domain(destination)
+        await views.reopen(name)
+        maillog.destination_reset(name, actor=note.actor, reason=note.why)
+        return {"destination": name}

@@ -8,13 +8,16 @@ import time
 from functools import partial
 
 from services.scheduler import events_api, gauges
-from services.scheduler.api import Views, router
+from services.scheduler.actions import Actions
+from services.scheduler.api import router
 from services.scheduler.collector import COLLECTS, Collector
 from services.scheduler.holdings import Holdings
+from services.scheduler.mails import Mails
 from services.scheduler.owner import Owner
 from services.scheduler.settings import Settings
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits
+from services.scheduler.views import Views
 from tubepost import control_values, maillog, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
@@ -22,6 +25,7 @@ from tubepost.errors import Unavailable
 from tubepost.events import Teller
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
+from tubepost.pauses import Pauses
 from tubepost.provision import Plan, limit_jobs, provision
 from tubepost.runtime import Context
 from tubepost.shard_count import agreed
@@ -47,9 +51,10 @@ class Scheduler:
     """The shards this process owns."""
 
     def __init__(self, bus: NatsBus, settings: Settings, events: Teller) -> None:
-        self._bus, self._settings, self._events = bus, settings, events
+        self._bus, self._settings, self.events = bus, settings, events
         self.control, self.directory = Control(bus, settings.hostname), Directory(bus)
-        self._store = MailStore(bus, settings.shards)
+        self.pauses = Pauses(bus)
+        self.store = MailStore(bus, settings.shards)
         self._name = f"{settings.hostname}-{os.getpid()}-{secrets.token_hex(4)}"
         self.holdings = Holdings(
             bus, settings.shards, self._name, work=self.own, wanted=self.streams_wanted
@@ -102,12 +107,12 @@ class Scheduler:
     async def own(self, shard: int) -> None:
         """Owns a shard that is leased to us. For ever."""
         settler = Settler(
-            self._store,
+            self.store,
             self._settings.shards,
             self.control,
             self.directory,
             time.time,
-            self._events,
+            self.events,
         )
         owner = Owner(
             self._bus,
@@ -134,7 +139,8 @@ class Scheduler:
             name: share(self.control.get(setting), shard, shards)
             for name, setting in CONCURRENCY.items()
         }
-        return Limits(channel, self.control.get(control_values.DESTINATIONS))
+        paused = self.pauses.channels | self.pauses.destinations
+        return Limits(channel, self.control.get(control_values.DESTINATIONS), paused)
 
     async def limit_jobs(self) -> None:
         """Keeps a limit that is smaller than the number of shards; for the owner of shard 0."""
@@ -183,9 +189,10 @@ async def serve(settings: Settings, context: Context) -> None:
         context.health.checks["scheduler: streams"] = scheduler.not_ready
         async with background(scheduler.keep_streams()):
             await scheduler.streams_made.wait()
-            async with background(scheduler.control.run(), scheduler.directory.run()):
-                await scheduler.control.mirror.loaded.wait()
-                await scheduler.directory.mirror.loaded.wait()
+            mirrored = (scheduler.control, scheduler.directory, scheduler.pauses)
+            async with background(*(each.run() for each in mirrored)):
+                for each in mirrored:
+                    await each.mirror.loaded.wait()
                 async with agreed(scheduler.control, settings.shards):
                     await _run(settings, context, bus, scheduler)
 
@@ -195,10 +202,13 @@ async def _run(settings: Settings, context: Context, bus: NatsBus, scheduler: Sc
     await bus.answer(subjects.DONE_HINT_ANY, scheduler.hear_hint)
     await bus.answer(subjects.JOBS_LOST, scheduler.hear_jobs_lost)
     await bus.answer(subjects.VIEW_ANY, views.answer)
-    context.app.include_router(router(views))
+    mails = Mails(scheduler.store, views)
+    actions = Actions(scheduler.store, mails, views, time.time, scheduler.events)
+    context.app.include_router(router(views, mails, actions, scheduler.pauses))
     context.app.include_router(events_api.router(events_api.Reader(bus, context.stopping)))
     context.before_metrics.append(scheduler.measure)
-    scheduler.control.mirror.listeners.append(scheduler.settings_changed)
+    for mirror in (scheduler.control.mirror, scheduler.pauses.mirror):
+        mirror.listeners.append(scheduler.settings_changed)
     async with background(scheduler.holdings.run(), scheduler.limit_jobs()):
         context.ready()
         await context.stopping.wait()

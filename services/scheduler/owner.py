@@ -7,9 +7,10 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from services.scheduler.expiry import Expired
+from services.scheduler.listing import Sight
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits, Shard
 from tubepost import maillog, subjects
@@ -62,6 +63,7 @@ class Owner:
         wanted: Callable[[], None],
     ) -> None:
         self._bus, self._number, self._settler = bus, number, settler
+        self.number = number
         self._clock, self._limits, self._wanted = clock, limits, wanted
         self.shard = Shard()
         self._loaded = asyncio.Event()
@@ -95,6 +97,10 @@ class Owner:
 
     def gone(self, key: Key, seq: int) -> None:
         """A hint: that version of a record is no longer there."""
+        if key in self.shard.out and self.shard.units[key].seq > seq:
+            # A job for an older version was dropped, and stood where that of this one has to go.
+            self.shard.put_back(key, self._clock() + AGAIN)
+            self._news.set()
         record = self.shard.gone(key, seq, self._clock())
         self._suspect.discard(key)
         self.unreadable.pop(key, None)
@@ -112,6 +118,28 @@ class Owner:
         group = Key(self._number, key.mail_id, subjects.SPLIT_UNIT)
         if self._groups[key.mail_id] >= self.shard.units[group].record.count:
             self._to_settle.put_nowait(group)
+
+    # --- for the operator
+
+    def sight(self) -> Sight:
+        """The shard as it is now."""
+        now = self._clock()
+        closed = frozenset(t.name for t in self.shard.troubles() if t.until > now)
+        return Sight(self.shard, self.unreadable, self._limits(), now, closed)
+
+    def flush(self, keys: Sequence[Key]) -> list[Key]:
+        """Makes these due now, and opens their destinations; which did wait. Nothing is written."""
+        units = (self.shard.units.get(key) for key in keys)
+        waiting = [u.key for u in units if u and u.record.state is State.PENDING]
+        hurried = [key for key in waiting if key not in self.shard.out]
+        self.shard.hurry(hurried, self._clock())
+        self.wake()
+        return hurried
+
+    def reopen(self, destination: str) -> None:
+        """Ends the back-off of a destination."""
+        self.shard.reopen(destination)
+        self.wake()
 
     def wake(self) -> None:
         """A limit changed."""

@@ -89,7 +89,9 @@ class Behind(httpx.AsyncBaseTransport):
             return httpx.Response(200, text=f'# TYPE up gauge\nup{{name="{name}"}} 1\n')
         self.asked.append(request)
         said = {"service": name, "body": request.content.decode()}
-        return httpx.Response(207, json=said, headers={"X-Kept": "yes"})
+        headers = {"X-Kept": "yes", "Content-Type": "application/json"}
+        stream = httpx.ByteStream(json.dumps(said).encode())  # as from a socket: to be read once
+        return httpx.Response(207, stream=stream, headers=headers)
 
 
 @pytest.fixture

@@ -15,7 +15,13 @@ THINGS: dict[str, tuple[str, str]] = {
     "events": (subjects.EVENTS, subjects.mail_events("m")),
     **{
         bucket: (subjects.bucket_stream(bucket), subjects.bucket_key(bucket, "k"))
-        for bucket in (subjects.DIRECTORY, subjects.CONTROL, subjects.RELAY, subjects.LEASES)
+        for bucket in (
+            subjects.DIRECTORY,
+            subjects.CONTROL,
+            subjects.RELAY,
+            subjects.LEASES,
+            subjects.PAUSES,
+        )
     },
 }
 """Column of the table: the stream it is about, and a subject in it."""

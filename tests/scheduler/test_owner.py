@@ -18,7 +18,7 @@ from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.ports import Job
-from tubepost.record import Envelope, Held, Record, State
+from tubepost.record import Envelope, Held, Note, Record, State
 from tubepost.retry import Rules
 from tubepost.routing import Route
 from tubepost.subjects import LOCAL, REMOTE, Key
@@ -224,3 +224,20 @@ async def test_a_mail_that_is_late_is_announced_and_still_goes_out(scene: Scene)
     scene.clock.advance(1200)
     scene.owner.wake()
     assert (await scene.next_job()).subject == key.job(REMOTE)
+
+
+async def test_a_job_for_an_older_version_that_was_dropped_goes_out_again(scene: Scene) -> None:
+    """An operator changed the record while its job waited for a worker."""
+    key = await scene.accept("m1")
+    job = await scene.next_job()
+    held = await scene.store.read(key)
+    assert held
+    note = Note("joe", "", scene.clock())
+    await scene.store.settle(held, lambda r: lifecycle.rejuvenated(r, note))
+    await happens(scene, lambda shard: shard.units[key].seq > held.seq and key in shard.out)
+    await scene.store.tell_gone(key, held.seq)  # as a worker does with a job out of date
+    await job.finish()
+    await happens(scene, lambda shard: key not in shard.out)
+    scene.clock.advance(module.AGAIN)
+    scene.owner.wake()
+    assert int((await scene.next_job()).data) > held.seq

@@ -1,6 +1,6 @@
 """The state table and the functions that walk it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -13,11 +13,15 @@ from tubepost.lifecycle import (
     after_attempt,
     after_bounce,
     after_warning,
+    given_up,
+    held,
     parked,
+    rejuvenated,
+    released,
     split,
 )
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
-from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Recipient, Record, State
+from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Note, Recipient, Record, State
 from tubepost.retry import Rules
 from tubepost.routing import Route
 
@@ -302,3 +306,44 @@ def test_a_verp_sender_makes_a_unit_for_each_recipient() -> None:
     units = split(record, 0, rows)
     assert [u.waiting for u in units] == [("u0@x.y",), ("u1@x.y",), ("u2@x.y",)]
     assert {u.sender for u in units} == {"list-@host.example-@[]"}
+
+
+# --- what an operator does, beside a worker
+
+NOTE = Note("joe", "why", NOW + 5)
+
+
+def test_a_mail_held_during_an_attempt_stays_held() -> None:
+    new = tried(held(mail(A, B), NOTE), {A: Delivered(text="ok"), B: Deferred(text="later")})
+    assert (new.state, fates(new), new.attempts, new.note) == (State.HELD, "dw", 1, NOTE)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(Delivered(text="ok"), State.DONE), (Failed(text="no"), State.BOUNCE)]
+)
+def test_but_what_is_over_is_over(outcome: Outcome, state: State) -> None:
+    assert tried(held(mail(A), NOTE), {A: outcome}).state is state
+
+
+def test_an_attempt_says_nothing_of_whoever_was_given_up_meanwhile() -> None:
+    given = given_up(mail(A), NOTE, "by hand")
+    assert given.state is State.BOUNCE
+    assert tried(given, {A: Deferred(text="later")}) is given
+
+
+@given(
+    st.sampled_from([held, released, rejuvenated, lambda r, n: given_up(r, n, "by hand")]),
+    st.sampled_from(State),
+    st.lists(OUTCOMES, min_size=3, max_size=3),
+)
+def test_whatever_an_operator_does_the_table_has_it(
+    act: Callable[[Record, Note], Record], state: State, outcomes: list[Outcome | None]
+) -> None:
+    said = {a: o for a, o in zip((A, B, C), outcomes, strict=True) if o}
+    before = tried(mail(A, B, C), said)
+    if state in (State.HELD, State.PARKED):
+        if before.state is not State.PENDING:
+            return
+        before = replace(before, state=state)
+    after = act(before, NOTE)
+    assert after is before or after.state in TRANSITIONS[before.state]
