@@ -149,7 +149,7 @@ class Lane:
 
     def take(self, now: float) -> Held | None:
         """The next unit that may go out; it no longer waits. None = none may now."""
-        if self.out >= self._limit:
+        if not self.standing or self.out >= self._limit:
             return None
         no_trouble = self._probes >= max(1, self._limit // TROUBLE_SHARE)
         while found := self._turns.next(no_trouble=no_trouble):

@@ -282,7 +282,8 @@ class Shard:
 
     def _send(self, held: Held, now: float) -> None:
         record = held.record
-        self._moved.pop(held.key, None)
+        if self._moved:
+            self._moved.pop(held.key, None)
         lane = self._lanes[record.channel]
         self.out[held.key] = lane.went_out(record.destination, held.seq, now)
 
@@ -291,8 +292,10 @@ class Shard:
         key, record = old.key, old.record
         if record.state is not State.PENDING:
             return
-        self._moved.pop(key, None)
-        self._ending.discard(key)
+        if self._moved:  # mostly empty, and a key takes long to hash
+            self._moved.pop(key, None)
+        if self._ending:
+            self._ending.discard(key)
         lane, name = self._lanes[record.channel], record.destination
         out = self.out.pop(key, None)
         if out is None:
