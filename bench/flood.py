@@ -43,7 +43,7 @@ class Scenario:
 
 
 def scenarios(queued: int) -> Sequence[Scenario]:
-    """The quiet platform first. 200 slots of 2 s take 100 bulk mails a second, half of the flood."""
+    """The quiet platform first. 200 slots of 2 s take 100 bulk mails a second of 200."""
     return (
         Scenario("quiet"),
         Scenario("slow host", queued=queued, delay=0.5),
