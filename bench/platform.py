@@ -14,7 +14,7 @@ from bench.peers import BenchError, TubepostPeer
 
 WARM_UP = Load("warm-up", "warmup")
 WARM_UP_MAILS = 200
-LOADED_WITHIN = 300.0
+LOADED_WITHIN = 600.0
 PATIENCE = 60.0
 """Seconds a question to the queue may take."""
 
@@ -66,6 +66,10 @@ class Platform(TubepostPeer):
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise BenchError(f"{service} has no memory")
+
+    def shards_lost(self) -> int:
+        """How often since its last start a scheduler lost a shard, and had to load it again."""
+        return self._stderr.read_text(errors="replace").count('"event": "shard.lost"')
 
     def set(self, name: str, *lines: str) -> None:
         """Sets a control setting."""

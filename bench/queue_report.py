@@ -60,6 +60,7 @@ def _measures(found: Sequence[Measured]) -> Mapping[str, Cell]:
     for name in found[0].full.restarts:
         for part in ("stop", "ready", "delivered", "loaded"):
             measures[f"{name}, s: {part}"] = _restarted(name, part)
+        measures[f"{name}: shards lost"] = _shards_lost(name)
     for name in found[0].full.memory:
         measures[f"MiB, {name}"] = _weight(name)
     return measures
@@ -81,6 +82,10 @@ def _asked(question: str) -> Cell:
 
 def _restarted(name: str, part: str) -> Cell:
     return lambda s: f"{getattr(s.restarts[name], part):.1f}"
+
+
+def _shards_lost(name: str) -> Cell:
+    return lambda s: str(s.restarts[name].lost)
 
 
 def _weight(name: str) -> Cell:

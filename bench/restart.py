@@ -21,13 +21,14 @@ class Restart:
     """Seconds. `stop`: until nothing ran any more; the rest counts from the start.
 
     `ready`: its ready line. `delivered`: the first new mail is in its Maildir. `loaded`: the owners
-    of all shards answer.
+    of all shards answer. `lost`: how often a shard was lost again by then, and loaded anew.
     """
 
     stop: float
     ready: float
     delivered: float
     loaded: float
+    lost: int
 
 
 def restart(platform: Platform, *, kill: bool) -> Restart:
@@ -41,7 +42,9 @@ def restart(platform: Platform, *, kill: bool) -> Restart:
     platform.launch()
     ready = time.monotonic() - stopped
     delivered, loaded = asyncio.run(_measured(platform))
-    return Restart(stopped - began, ready, ready + delivered, ready + loaded)
+    return Restart(
+        stopped - began, ready, ready + delivered, ready + loaded, platform.shards_lost()
+    )
 
 
 async def _measured(platform: Platform) -> tuple[float, float]:
