@@ -1,12 +1,13 @@
 # The only door. `make help` lists what is behind it.
 PYTHON ?= python3
 BIN := .venv/bin
+SIZES ?= 25000,100000
 .DEFAULT_GOAL := help
 
-.PHONY: help setup check test e2e demo up bench chaos lock clean
+.PHONY: help setup check test e2e demo up bench bench-queue chaos lock clean
 
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(BIN)/tubepost  ## Make .venv with everything in it, pinned by hash
 
@@ -37,6 +38,9 @@ up: setup  ## Run it: SMTP 2525, submission 2587, POP3 2110, POP3S 2995, admin 8
 
 bench: setup  ## Beside Postfix on this machine, in the same run (installs Postfix)
 	$(BIN)/python -m bench.throughput
+
+bench-queue: setup  ## A long queue and floods (SIZES=25000,100000; 1000000 takes 15 minutes)
+	$(BIN)/python -m bench.queue --sizes $(SIZES)
 
 chaos: setup  ## Random kills under load, on one nats-server and on three: no mail may be lost (SECONDS, SEED)
 	$(BIN)/python -m tests.chaos --servers 1 --seconds $(or $(SECONDS),90) --seed $(or $(SEED),1)

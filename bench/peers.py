@@ -73,32 +73,37 @@ class TubepostPeer(Peer):
     """`tubepost up --processes` with its embedded nats-server."""
 
     name = "tubepost"
+    ready_within = READY_WITHIN
     _SERVICE = re.compile(r"(?:.*[./])?(smtpd|scheduler|local|remote|popauth|nats-server)")
     _PORTS = ("--smtp", "--submission", "--pop3", "--pop3s", "--admin")
 
     def __init__(self, folder: Path, mailboxes: Sequence[str], command: str) -> None:
         super().__init__(folder, mailboxes)
         self._command = command
-        self._data = folder / "data"
+        self.data = folder / "data"
         self._up: subprocess.Popen[bytes] | None = None
         self._found: dict[str, Path] = {}
 
     def start(self) -> None:
         """Starts the platform, waits for its `ready` line, then adds the domain and accounts."""
+        self.launch()
+        self.tubepost("domain", "add", DOMAIN)
+        for mailbox in self.mailboxes:
+            password = secrets.token_urlsafe()
+            account = f"{mailbox}@{DOMAIN}"
+            self.tubepost("account", "add", account, "--password-stdin", stdin=password)
+
+    def launch(self) -> None:
+        """Starts the platform on the data it has; returns at its `ready` line."""
         ports = [word for option in self._PORTS for word in (option, "127.0.0.1:0")]
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
-            arguments = [self._command, "up", "--processes", "--data", str(self._data), *ports]
+            arguments = [self._command, "up", "--processes", "--data", str(self.data), *ports]
             self._up = subprocess.Popen(arguments, stdout=out, stderr=err)
         self.root = self._up.pid
         ready = self._wait_ready(self._up)
         if ready.get("durability") != "fsync":
             raise BenchError(f"tubepost says durability={ready.get('durability')}, not fsync")
         self.port = int(ready["smtp"].rpartition(":")[2])
-        self._tubepost("domain", "add", DOMAIN)
-        for mailbox in self.mailboxes:
-            password = secrets.token_urlsafe()
-            account = f"{mailbox}@{DOMAIN}"
-            self._tubepost("account", "add", account, "--password-stdin", stdin=password)
 
     def stop(self) -> None:
         """SIGTERM to `up`, which stops its services; SIGKILL to it when it does not end."""
@@ -117,7 +122,7 @@ class TubepostPeer(Peer):
     def maildir(self, mailbox: str) -> Path | None:
         """Found once by its name below DATA/mail: the layout between is Tubepost's own."""
         if mailbox not in self._found:
-            for folder in (self._data / "mail").glob("**/Maildir/new"):
+            for folder in (self.data / "mail").glob("**/Maildir/new"):
                 if mailbox in folder.parts:
                     self._found[mailbox] = folder
         return self._found.get(mailbox)
@@ -146,17 +151,18 @@ class TubepostPeer(Peer):
         return self.folder / "up.stderr"
 
     def _wait_ready(self, up: subprocess.Popen[bytes]) -> dict[str, str]:
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + self.ready_within
         while time.monotonic() < deadline and up.poll() is None:
             for line in self._stdout.read_text().splitlines():
                 if line.startswith("ready "):
                     return dict(word.split("=", 1) for word in line.split()[1:])
             time.sleep(0.05)
-        why = "ended" if up.poll() is not None else f"not ready after {READY_WITHIN:.0f} s"
+        why = "ended" if up.poll() is not None else f"not ready after {self.ready_within:.0f} s"
         raise BenchError(f"tubepost up: {why}\n{self.log_tail()}")
 
-    def _tubepost(self, *arguments: str, stdin: str = "") -> None:
-        run([self._command, *arguments, "--data", str(self._data)], stdin=stdin)
+    def tubepost(self, *arguments: str, stdin: str = "") -> None:
+        """Runs `tubepost ARGUMENTS` on this platform. Raises BenchError with what it said."""
+        run([self._command, *arguments, "--data", str(self.data)], stdin=stdin)
 
 
 def run(
