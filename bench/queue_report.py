@@ -8,7 +8,6 @@ from bench.lone import Delays
 from bench.report import MIB, spread
 from bench.scale import SERVICES, Measured, Side
 
-NOT_THERE = "not there"
 FAIRNESS = [
     "a lone mail beside",
     *("p50 s", "p99 s", "most s", "accept p50 s", "accept p99 s"),
@@ -72,10 +71,7 @@ def _cpu(name: str) -> Cell:
 
 def _asked(question: str) -> Cell:
     def cell(side: Side) -> str:
-        seconds = side.asked.get(question)
-        if seconds is None:
-            return NOT_THERE if question in side.asked else ""
-        return f"{seconds * 1000:,.1f}"
+        return f"{side.asked[question] * 1000:,.1f}" if question in side.asked else ""
 
     return cell
 
