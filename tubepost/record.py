@@ -223,12 +223,18 @@ def _encode_recipient(r: Recipient) -> object:
     return [r.address, r.fate, r.reply[:MAX_REPLY], r.status]
 
 
+# A call of an enum takes several times as long, and a restart decodes the whole queue.
+_STATES = {state.value: state for state in State}
+_FATES = {fate.value: fate for fate in Fate}
+_PRIORITIES = {priority.value: priority for priority in Priority}
+
+
 def decode(header: str | None) -> Record:
     """The record in a header's value. Unknown keys are ignored: a newer release may write them."""
     try:
         wire = json.loads(header or "")
         return Record(
-            state=State(wire["st"]),
+            state=_STATES[wire["st"]],
             channel=sys.intern(str(wire["ch"])),
             destination=sys.intern(str(wire["d"])),
             sender=sys.intern(str(wire["s"])),
@@ -240,7 +246,7 @@ def decode(header: str | None) -> Record:
             next_attempt=float(wire["n"]),
             group=wire.get("g"),
             count=int(wire.get("u", 0)),
-            priority=Priority(wire.get("p", Priority.NORMAL)),
+            priority=_PRIORITIES[wire.get("p", "n")],
             born=wire.get("b"),
             unreachable=bool(wire.get("x")),
             warned=bool(wire.get("w")),
@@ -262,7 +268,7 @@ def _decode_recipient(wire: object) -> Recipient:
         return Recipient(wire)
     if isinstance(wire, list) and len(wire) in (4, 6):
         address, fate, *rest = wire
-        return Recipient(str(address), Fate(fate), *(str(text) for text in rest))
+        return Recipient(str(address), _FATES[fate], *map(str, rest))
     raise ValueError(f"not a recipient: {wire!r}")
 
 
