@@ -82,7 +82,7 @@ class Api:
         return f"{self._base}/v1/" + "/".join(quote(part, safe="") for part in path)
 
     def _headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        return {**(more or {}), "Authorization": f"Bearer {self._token}"}
+        return {**(more or {}), "Authorization": f"Bearer {self._token}".rstrip()}
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:

@@ -39,7 +39,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_filters(**given: Any) -> None:
-        values = {name: given.pop(name) for name in OPTIONS}
+        values = {name: given.pop(name, None) for name in OPTIONS}
         chosen = {name: value for name, value in values.items() if value not in (None, "")}
         command(chosen=chosen, **given)
 

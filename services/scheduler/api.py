@@ -19,6 +19,7 @@ from tubepost import maillog
 from tubepost.address import parse_domain
 from tubepost.admin import protected
 from tubepost.errors import BadInput
+from tubepost.events import NOBODY, Teller
 from tubepost.outcome import one_line
 from tubepost.pauses import Pauses
 from tubepost.record import Note
@@ -27,7 +28,7 @@ PAGE = 200
 """Mails in one answer."""
 
 ACTOR_HEADER = "X-Tubepost-Actor"
-NOBODY = "admin"
+UNNAMED = "admin"
 """The actor where none is named."""
 
 MAX_ACTOR, MAX_REASON = 64, 200
@@ -78,20 +79,22 @@ class Reason(BaseModel):
 async def noted(request: Request, body: Reason | None = None) -> Note:
     """Who does it, why, now."""
     actor = one_line(request.headers.get(ACTOR_HEADER, ""), MAX_ACTOR)
-    return Note(actor or NOBODY, one_line(body.reason if body else "", MAX_REASON), time.time())
+    return Note(actor or UNNAMED, one_line(body.reason if body else "", MAX_REASON), time.time())
 
 
 Noted = Annotated[Note, Depends(noted)]
 
 
-def router(views: Views, mails: Mails, actions: Actions, pauses: Pauses) -> APIRouter:
-    """All of them."""
+def router(
+    views: Views, mails: Mails, actions: Actions, pauses: Pauses, events: Teller = NOBODY
+) -> APIRouter:
+    """All of them. `events`: who hears what was done to no single mail."""
     routes = protected()
     _add_lists(routes, views)
     _add_mails(routes, mails)
     _add_actions(routes, actions)
-    _add_pauses(routes, pauses)
-    _add_destinations(routes, views)
+    _add_pauses(routes, pauses, events)
+    _add_destinations(routes, views, events)
     return routes
 
 
@@ -137,7 +140,11 @@ def _add_actions(routes: APIRouter, actions: Actions) -> None:
         return await actions.on_mail(Order(action, note), mail_id)
 
 
-def _add_pauses(routes: APIRouter, pauses: Pauses) -> None:
+def _tell(events: Teller, action: str, note: Note) -> None:
+    events.emit("operator", unit="", action=action, actor=note.actor, why=note.why)
+
+
+def _add_pauses(routes: APIRouter, pauses: Pauses, events: Teller) -> None:
     @routes.get("/pauses")
     async def list_pauses() -> list[dict[str, Any]]:
         """What is paused: what, by, why, at."""
@@ -148,6 +155,7 @@ def _add_pauses(routes: APIRouter, pauses: Pauses) -> None:
         """`what`: all, local, remote, or a destination."""
         name = await pauses.pause(what, note)
         maillog.paused(name, actor=note.actor, reason=note.why)
+        _tell(events, f"pause {name}", note)
         return {"what": name}
 
     @routes.delete("/pauses/{what}")
@@ -155,10 +163,11 @@ def _add_pauses(routes: APIRouter, pauses: Pauses) -> None:
         """The end of a pause; others stay."""
         name = await pauses.resume(what)
         maillog.resumed(name, actor=note.actor, reason=note.why)
+        _tell(events, f"resume {name}", note)
         return {"what": name}
 
 
-def _add_destinations(routes: APIRouter, views: Views) -> None:
+def _add_destinations(routes: APIRouter, views: Views, events: Teller) -> None:
     @routes.get("/destinations")
     async def troubles() -> list[dict[str, Any]]:
         """Remote destinations that do not get all they could use, the longest line first, at most
@@ -171,4 +180,5 @@ def _add_destinations(routes: APIRouter, views: Views) -> None:
         name = parse_domain(destination)
         await views.reopen(name)
         maillog.destination_reset(name, actor=note.actor, reason=note.why)
+        _tell(events, f"reset {name}", note)
         return {"destination": name}

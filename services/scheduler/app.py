@@ -204,7 +204,7 @@ async def _run(settings: Settings, context: Context, bus: NatsBus, scheduler: Sc
     await bus.answer(subjects.VIEW_ANY, views.answer)
     mails = Mails(scheduler.store, views)
     actions = Actions(scheduler.store, mails, views, time.time, scheduler.events)
-    context.app.include_router(router(views, mails, actions, scheduler.pauses))
+    context.app.include_router(router(views, mails, actions, scheduler.pauses, scheduler.events))
     context.app.include_router(events_api.router(events_api.Reader(bus, context.stopping)))
     context.before_metrics.append(scheduler.measure)
     for mirror in (scheduler.control.mirror, scheduler.pauses.mirror):

@@ -14,6 +14,7 @@ from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits
 from services.scheduler.views import Views
 from tests.fakes import FakeClock
+from tests.tubepost.telling import Told
 from tubepost import subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
@@ -40,6 +41,7 @@ class Desk:
         self.control, self.directory = Control(bus, "mail.example.org"), Directory(bus)
         self.limits = Limits({LOCAL: 0, REMOTE: 0})
         self.pauses = Pauses(bus)
+        self.told = Told()
         settler = Settler(self.store, SHARDS, self.control, self.directory, clock)
         self.owners = {
             shard: Owner(
@@ -49,7 +51,7 @@ class Desk:
         }
         self.views = Views(bus, SHARDS, self.owners)
         self.mails = Mails(self.store, self.views)
-        self.actions = Actions(self.store, self.mails, self.views, clock)
+        self.actions = Actions(self.store, self.mails, self.views, clock, self.told)
 
     async def hear(self, _subject: str, data: bytes) -> None:
         """As services.scheduler.app does."""

@@ -63,6 +63,9 @@ async def test_hold_and_release(desk: Desk) -> None:
     assert [line for line in lines if line["event"] == "queue.action"] == [
         {**said, "actor": "joe", "reason": "because", "log_level": "info"}
     ]
+    [event] = desk.told.events
+    assert (event["event"], event["mail"], event["action"]) == ("operator", "m1", "hold")
+    assert (event["unit"], event["actor"], event["why"]) == ("0", "joe", "because")
     desk.clock.advance(60)
     assert (await desk.do("release", "m1")).changed == 1
     record = (await desk.read(key)).record
@@ -75,7 +78,7 @@ async def test_a_bounce_goes_to_the_sender_at_once(desk: Desk) -> None:
     assert (await desk.do("bounce", "m1")).changed == 1
     await desk.until(lambda: desk.remembered(key) is None)
     bounce = next(k for owner in desk.owners.values() for k in owner.shard.units)
-    assert bounce.mail_id.startswith("m1b0a")
+    assert bounce.mail_id.startswith("m1b0")
     body = (await desk.read(bounce)).payload.decode()
     assert "451 later/" + module.RETURNED in body
     assert "because" not in body

@@ -1,6 +1,7 @@
 """The queue by HTTP: lists, one mail, what is done to mails, pauses, and every refusal."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,7 +13,9 @@ from tests.fakes import FakeClock, MemoryBus
 from tests.scheduler.desk import BODY, FAR, JOE, Desk, at_work
 from tubepost import lifecycle, subjects
 from tubepost.admin import Health, create_app
-from tubepost.record import CHUNK, State
+from tubepost.outcome import Deferred, Outcome
+from tubepost.record import CHUNK, Record, State
+from tubepost.retry import Rules
 from tubepost.subjects import Key
 
 TOKEN = {"Authorization": "Bearer secret"}
@@ -29,7 +32,7 @@ async def desk(memory_bus: MemoryBus, clock: FakeClock) -> AsyncIterator[Desk]:
 @pytest.fixture
 async def http(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(Health(), "secret")
-    app.include_router(router(desk.views, desk.mails, desk.actions, desk.pauses))
+    app.include_router(router(desk.views, desk.mails, desk.actions, desk.pauses, desk.told))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://scheduler/v1", headers=TOKEN
@@ -241,3 +244,42 @@ async def test_pauses(http: httpx.AsyncClient, desk: Desk) -> None:
     why = problem(await http.delete("/pauses/far.example"), 404)
     assert why == "far.example is not paused; see: tubepost queue pauses"
     assert problem(await http.put("/pauses/two words"), 400) == "'two words' is not a domain name"
+    told = [(event["mail"], event["action"], event["actor"]) for event in desk.told.events]
+    assert told == [("", "pause far.example", "joe"), ("", "resume far.example", "admin")]
+
+
+async def test_destinations(http: httpx.AsyncClient, desk: Desk) -> None:
+    """One that did not answer is backed off; flush and reset open it again."""
+    key = await desk.accept("m1")
+    owner = desk.owners[key.shard]
+    gone = Deferred(text="connection refused", no_connection=True)
+    desk.limits = replace(desk.limits, channel={"local": 1, "remote": 1})
+    for attempts in range(1, 4):
+        owner.wake()
+        await desk.until(lambda: key in owner.shard.out)
+        await fails(desk, key, gone)
+        await desk.until(lambda n=attempts: remembers(desk, key) == n)  # type: ignore[misc]
+        desk.clock.advance(3600)
+    desk.clock.advance(-3600)
+    [trouble] = await got(http, "/destinations")
+    assert (trouble["name"], trouble["error"]) == ("far.example", "connection refused")
+    assert trouble["until"] > desk.clock()
+    answer = await http.post("/destinations/Far.Example/reset", headers=ACTOR)
+    assert answer.json() == {"destination": "far.example"}
+    assert [t["until"] for t in await got(http, "/destinations")] in ([], [0])
+    assert problem(await http.post("/destinations/two words/reset"), 400)
+
+
+async def fails(desk: Desk, key: Key, outcome: Outcome) -> None:
+    held, now = await desk.read(key), desk.clock()
+    outcomes = dict.fromkeys(held.record.waiting, outcome)
+
+    def change(record: Record) -> Record:
+        return lifecycle.after_attempt(record, outcomes, began=now, now=now, rules=Rules())
+
+    await desk.store.settle(held, change)
+
+
+def remembers(desk: Desk, key: Key) -> int:
+    held = desk.remembered(key)
+    return held.record.attempts if held else 0
