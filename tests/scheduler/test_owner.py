@@ -264,7 +264,7 @@ async def test_mails_past_their_lifetime_end_with_their_destination_s_probe(scen
     await probe.finish()
     bounces = {(await scene.next_job()).subject.rsplit(".", 2)[1] for _ in range(3)}
     assert {name[:2] for name in bounces} == {"m1", "m2", "m3"}
-    assert all("b0a" in name for name in bounces)
+    assert all(name[2:] == "b0n0" for name in bounces)
 
 
 async def test_a_mail_whose_job_is_out_is_not_ended(scene: Scene) -> None:
@@ -284,21 +284,21 @@ async def test_a_mail_whose_job_is_out_is_not_ended(scene: Scene) -> None:
 
 async def test_a_mail_that_is_young_or_changed_is_not_ended(scene: Scene) -> None:
     key = await scene.accept("m1")
-    job = await scene.next_job()
-    await job.finish()
+    await scene.next_job()
+    await scene.bus.purge(subjects.DISPATCH, ">")
     with pytest.raises(Conflict):
         await scene.owner._expire_one(Expired(key, "no connection"))
     await scene.attempt(key, Failed(text="no such user"))
     scene.clock.advance(604_800 + 1000)
     with contextlib.suppress(Conflict):
         await scene.owner._expire_one(Expired(key, "no connection"))
-    assert (await scene.next_job()).subject == "d.remote.0.m1b0a1.0", "one bounce, of its own"
+    assert (await scene.next_job()).subject == "d.remote.0.m1b0n0.0", "one bounce, of its own"
 
 
 async def test_a_mail_that_is_gone_is_forgotten(scene: Scene) -> None:
     key = await scene.accept("m1")
-    job = await scene.next_job()
-    await job.finish()
+    await scene.next_job()
+    await scene.bus.purge(subjects.DISPATCH, ">")
     await scene.bus.purge(subjects.queue_stream(0), key.record)
     await scene.owner._expire_one(Expired(key, "no connection"))
     assert key not in scene.owner.shard.units

@@ -110,10 +110,13 @@ class Shards(RuleBasedStateMachine):
     @rule(name=NAMES, wait=SECONDS)
     def put_back(self, name: str, wait: float) -> None:
         self.shard.put_back(key(name), self.now + wait)
+        self.ending.pop(name, None)
 
     @rule(names=st.sets(NAMES))
     def held_by_worker(self, names: set[str]) -> None:
         self.shard.held_by_worker([key(name) for name in names], self.now)
+        for name in names:
+            self.ending.pop(name, None)
 
     @rule(names=st.sets(NAMES))
     def hurry(self, names: set[str]) -> None:
