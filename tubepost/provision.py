@@ -87,7 +87,7 @@ async def _make_worker(js: JetStreamContext, channel: str) -> None:
     try:
         await js.consumer_info(subjects.DISPATCH, channel)
     except NotFoundError:
-        await js.add_consumer(subjects.DISPATCH, _worker(channel, MAX_UNFINISHED))
+        await js.add_consumer(subjects.DISPATCH, _worker(channel))
 
 
 @contextlib.contextmanager
@@ -233,7 +233,7 @@ def _dispatch(plan: Plan) -> StreamConfig:
     )
 
 
-def _worker(channel: str, unfinished: int) -> ConsumerConfig:
+def _worker(channel: str, unfinished: int = MAX_UNFINISHED) -> ConsumerConfig:
     return ConsumerConfig(
         durable_name=channel,
         filter_subject=subjects.jobs(channel),

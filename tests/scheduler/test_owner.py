@@ -1,12 +1,14 @@
 """The owner of a shard on the real bus: jobs go out when due, and again when they are lost."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from services.scheduler import owner as module
+from services.scheduler.expiry import Expired
 from services.scheduler.owner import Owner
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits, Shard
@@ -14,6 +16,7 @@ from tests.fakes import FakeClock
 from tubepost import control_values, lifecycle, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
+from tubepost.errors import Conflict
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
@@ -26,6 +29,7 @@ from tubepost.tasks import background
 
 WIDE = Limits({LOCAL: 100, REMOTE: 100})
 SHARDS = 1
+NOBODY = Deferred(text="no connection", status="4.4.1", no_connection=True)
 
 
 class Scene:
@@ -241,3 +245,61 @@ async def test_a_job_for_an_older_version_that_was_dropped_goes_out_again(scene:
     scene.clock.advance(module.AGAIN)
     scene.owner.wake()
     assert int((await scene.next_job()).data) > held.seq
+
+
+async def test_mails_past_their_lifetime_end_with_their_destination_s_probe(scene: Scene) -> None:
+    for name in ("m1", "m2"):
+        await scene.accept(name)
+        job = await scene.next_job()
+        await scene.attempt(Key(0, name, "0"), NOBODY)
+        await job.finish()
+    await happens(scene, lambda shard: shard.backed_off)
+    await scene.accept("m3")
+    await happens(scene, lambda shard: shard.ready(REMOTE) == 1)
+    scene.clock.advance(604_800 + 1000)
+    scene.owner.wake()
+    probe = await scene.next_job()
+    await happens(scene, lambda shard: shard.ready(REMOTE) == 2)
+    await scene.attempt(subjects.key_of(probe.subject), NOBODY)
+    await probe.finish()
+    bounces = {(await scene.next_job()).subject.rsplit(".", 2)[1] for _ in range(3)}
+    assert {name[:2] for name in bounces} == {"m1", "m2", "m3"}
+    assert all(name[2:] == "b0n0" for name in bounces)
+
+
+async def test_a_mail_whose_job_is_out_is_not_ended(scene: Scene) -> None:
+    """An earlier owner may have sent it: it may be delivered this moment."""
+    key = await scene.accept("m1")
+    await happens(scene, lambda shard: shard.out)
+    async with asyncio.timeout(20):
+        job = key.job(REMOTE)
+        while await scene.bus.read(subjects.DISPATCH, job, leader=True) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    scene.clock.advance(604_800 + 1000)
+    await scene.owner._expire_one(Expired(key, "no connection"))
+    held = await scene.store.read(key)
+    assert held
+    assert (held.record.state, held.record.attempts) == (State.PENDING, 0)
+
+
+async def test_a_mail_that_is_young_or_changed_is_not_ended(scene: Scene) -> None:
+    key = await scene.accept("m1")
+    await scene.next_job()
+    await scene.bus.purge(subjects.DISPATCH, ">")
+    with pytest.raises(Conflict):
+        await scene.owner._expire_one(Expired(key, "no connection"))
+    await scene.attempt(key, Failed(text="no such user"))
+    scene.clock.advance(604_800 + 1000)
+    with contextlib.suppress(Conflict):
+        await scene.owner._expire_one(Expired(key, "no connection"))
+    assert (await scene.next_job()).subject == "d.remote.0.m1b0n0.0", "one bounce, of its own"
+
+
+async def test_a_mail_that_is_gone_is_forgotten(scene: Scene) -> None:
+    key = await scene.accept("m1")
+    await scene.next_job()
+    await scene.bus.purge(subjects.DISPATCH, ">")
+    await scene.bus.purge(subjects.queue_stream(0), key.record)
+    await scene.owner._expire_one(Expired(key, "no connection"))
+    assert key not in scene.owner.shard.units
+    await scene.owner._expire_one(Expired(key, "no connection"))

@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from hypothesis import settings
+import pytest
+from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -24,6 +25,8 @@ IN_FORCE = [
 ]
 OPEN = limits(99, 99, other=Limit(99))
 
+pytestmark = pytest.mark.timeout(300)  # hundreds of stories
+
 
 class Shards(RuleBasedStateMachine):
     """`seq` counts up as a stream does; `model`: the newest version of each unit.
@@ -37,6 +40,7 @@ class Shards(RuleBasedStateMachine):
         self.limits = IN_FORCE[0]
         self.model: dict[str, Held] = {}
         self.late: list[Held] = []
+        self.ending: dict[str, Held] = {}
 
     @rule(
         name=NAMES,
@@ -80,6 +84,7 @@ class Shards(RuleBasedStateMachine):
         used = {channel: self.shard.used(channel) for channel in CHANNELS}
         for unit in self.shard.due(self.now, self.limits, most):
             assert unit.key not in out_before, "it went out twice"
+            assert self.ending.get(unit.key.mail_id) is not unit, "it is being ended"
             assert self.model[unit.key.mail_id] == unit
             assert unit.record.state is State.PENDING
             assert unit.record.channel not in self.limits.paused
@@ -105,31 +110,61 @@ class Shards(RuleBasedStateMachine):
     @rule(name=NAMES, wait=SECONDS)
     def put_back(self, name: str, wait: float) -> None:
         self.shard.put_back(key(name), self.now + wait)
+        self.ending.pop(name, None)
 
     @rule(names=st.sets(NAMES))
     def held_by_worker(self, names: set[str]) -> None:
         self.shard.held_by_worker([key(name) for name in names], self.now)
+        for name in names:
+            self.ending.pop(name, None)
 
     @rule(names=st.sets(NAMES))
     def hurry(self, names: set[str]) -> None:
         self.shard.hurry([key(name) for name in names], self.now)
 
-    @rule(lifetime=st.sampled_from([0.0, 1000.0]))
-    def expire(self, lifetime: float) -> None:
-        """What is to be ended is not out, and is so old; its end is written, or tried again."""
+    @rule(lifetime=st.sampled_from([0.0, 0.0, 1000.0]))
+    def some_have_expired(self, lifetime: float) -> None:
+        """What is to be ended is not out, and is so old."""
         for each in self.shard.expired_behind_backoff(lifetime):
-            assert each.key not in self.shard.out
             unit = self.model[each.key.mail_id]
+            assert each.key not in self.shard.out
             assert unit.record.state is State.PENDING
             assert self.now > unit.record.clock_start + lifetime
-            if self.seq % 2:
-                self.put(unit.key.mail_id, State.BOUNCE, tried=1, wait=0.0, unreachable=True)
+            self.ending[each.key.mail_id] = unit
+            event("expired")
+
+    @rule(written=st.booleans())
+    def they_end(self, written: bool) -> None:
+        """Or could not be ended: then they go out again."""
+        for name, unit in list(self.ending.items()):
+            if written and self.model.get(name) is unit:
+                self.put(name, State.BOUNCE, tried=1, wait=0.0, unreachable=True)
             else:
-                self.shard.put_back(each.key, self.now + 1)
+                self.shard.put_back(key(name), self.now + 1)
+        self.ending.clear()
+
+    @rule(answered=st.booleans(), wait=SECONDS, then=SECONDS)
+    def all_jobs_end(self, answered: bool, wait: float, then: float) -> None:
+        for out in list(self.shard.out):
+            self.put(out.mail_id, State.PENDING, tried=1, wait=wait, unreachable=not answered)
+        self.now += then
+
+    @rule(number=st.integers(0, 2), then=SECONDS)
+    def a_destination_goes_dead(self, number: int, then: float) -> None:
+        """Three units of it are due, and nobody answers, again and again."""
+        for name in "abc":
+            self.put(name, State.PENDING, tried=0, wait=0.0, unreachable=False)
+        for _ in range(2 + number):
+            self.due(0.0, 256)
+            self.all_jobs_end(answered=False, wait=0.0, then=then)
+        event(f"backed off: {self.shard.backed_off}")
 
     @rule()
     def everything_due_goes_out_once_there_is_room(self) -> None:
         """The end of each story: no unit is forgotten, all come back, nothing is left."""
+        event(f"backed off at the end: {self.shard.backed_off}")
+        self.they_end(written=False)
+        self.now += 1
         pending = {n for n, unit in self.model.items() if unit.record.state is State.PENDING}
         went = {k.mail_id for k in self.shard.out}
         for _ in range(20):
@@ -165,6 +200,8 @@ class Shards(RuleBasedStateMachine):
         assert all(units[k].seq == job.seq for k, job in out.items())
         by_channel = Counter(units[k].record.channel for k in out)
         assert {c: self.shard.used(c) for c in CHANNELS} == {c: by_channel[c] for c in CHANNELS}
+        probes = sum(job.probe for job in out.values())
+        assert sum(lane._probes for lane in self.shard._lanes.values()) == probes
 
     @invariant()
     def the_tally_is_what_there_is(self) -> None:
