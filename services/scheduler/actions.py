@@ -219,6 +219,9 @@ class Actions:
                 await self._store.forget_key(key)
         await self._store.forget(held)
         await self._store.tell_gone(held.key, ANY_VERSION)
+        if record.group is None:  # of a group its end is told, by its owner
+            seconds = round(self._clock() - record.created, 3)
+            self._events.emit("ended", held.key.mail_id, unit=held.key.unit, seconds=seconds)
         return ""
 
 

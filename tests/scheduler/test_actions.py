@@ -91,6 +91,7 @@ async def test_delete_leaves_nothing_behind(desk: Desk, body: bytes) -> None:
     assert await desk.store.read(key) is None
     assert await desk.bodies() == []
     await desk.until(lambda: desk.remembered(key) is None)
+    assert [event["event"] for event in desk.told.events] == ["ended", "operator"]
 
 
 async def test_rejuvenate(desk: Desk) -> None:
