@@ -262,7 +262,8 @@ def _decode_recipient(wire: object) -> Recipient:
         return Recipient(wire)
     if isinstance(wire, list) and len(wire) in (4, 6):
         address, fate, *rest = wire
-        return Recipient(str(address), Fate(fate), *(str(text) for text in rest))
+        said = (sys.intern(str(text)) for text in rest)  # a dead host says the same of all its mail
+        return Recipient(str(address), Fate(fate), *said)
     raise ValueError(f"not a recipient: {wire!r}")
 
 
