@@ -268,7 +268,8 @@ def _decode_recipient(wire: object) -> Recipient:
         return Recipient(wire)
     if isinstance(wire, list) and len(wire) in (4, 6):
         address, fate, *rest = wire
-        return Recipient(str(address), _FATES[fate], *map(str, rest))
+        said = (sys.intern(str(text)) for text in rest)  # a dead host says the same of all its mail
+        return Recipient(str(address), _FATES[fate], *said)
     raise ValueError(f"not a recipient: {wire!r}")
 
 
