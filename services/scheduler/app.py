@@ -33,6 +33,9 @@ from tubepost.tasks import background
 
 PAUSE = 0.5
 
+CHECK_LIMITS = 60.0
+"""Seconds until the consumers of DISPATCH are looked at again, with no setting changed."""
+
 CONCURRENCY = {
     subjects.LOCAL: control_values.CONCURRENCYLOCAL,
     subjects.REMOTE: control_values.CONCURRENCYREMOTE,
@@ -143,9 +146,14 @@ class Scheduler:
         return Limits(channel, self.control.get(control_values.DESTINATIONS), paused)
 
     async def limit_jobs(self) -> None:
-        """Keeps a limit that is smaller than the number of shards; for the owner of shard 0."""
+        """Keeps a limit that is smaller than the number of shards; for the owner of shard 0.
+
+        Looks again now and then: a replica that makes the consumer anew knows nothing of it.
+        """
         while True:
-            await self._limits_changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_LIMITS):
+                    await self._limits_changed.wait()
             self._limits_changed.clear()
             if 0 not in self.owners:
                 continue
