@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from services.scheduler.expiry import Expired
 from services.scheduler.listing import Sight
 from services.scheduler.settle import Settler
-from services.scheduler.shard import Limits, Shard
+from services.scheduler.shard import SETTLED_BY_OWNER, Limits, Shard
 from tubepost import maillog, subjects
 from tubepost.errors import Conflict, StoreFull, Unavailable
 from tubepost.mailstore import MissingBody, held
@@ -42,7 +42,7 @@ MAX_FAILURES = 5
 GROUPS_AT_ONCE = 100
 """Groups looked at in each check for lost hints."""
 
-SPLITTING = 0.1
+SPLITTING = 0.2
 """Seconds a unit waits for the other units of its mail to be made."""
 
 AGAIN = 0.5
@@ -74,6 +74,8 @@ class Owner:
         """Keys an earlier job may still be at work on."""
         self._groups: dict[str, int] = {}
         """Mail id of a group -> how many of its units have ended, as far as hints told."""
+        self._unsettled: dict[Key, float] = {}
+        """Records that are ours to end or change, and since when. A lost hint leaves one here."""
         self._failed: Counter[Key] = Counter()
         """How often settling a record went wrong by a bug of ours."""
         self.unreadable: dict[Key, str] = {}
@@ -105,6 +107,7 @@ class Owner:
         self._suspect.discard(key)
         self.unreadable.pop(key, None)
         if record:
+            self._unsettled.pop(key, None)
             if record.state is State.GROUP:
                 self._groups.pop(key.mail_id, None)
             maillog.ended(key, record.channel, self._clock() - record.created)
@@ -178,8 +181,11 @@ class Owner:
             return
         self._suspect.discard(record.key)
         self.unreadable.pop(record.key, None)
+        self._unsettled.pop(record.key, None)
         if record.record.state is State.GROUP:
             self._groups.setdefault(record.key.mail_id, 0)
+        elif record.record.state in SETTLED_BY_OWNER:
+            self._unsettled[record.key] = self._clock()
         if self.shard.put(record, self._clock()) or self._settler.owes_warning(record):
             self._to_settle.put_nowait(record.key)
         self._news.set()
@@ -241,15 +247,24 @@ class Owner:
                 return {Key(self._number, mail_id, unit) for mail_id, unit in pairs}
 
     async def _check_lost(self) -> None:
-        """Sends the job again for what has been out for long: a live job refuses its double."""
         while True:
             await asyncio.sleep(CHECK_OUT)
-            for unit in self.shard.out_since(self._clock() - LOST_AFTER):
-                self._suspect.add(unit.key)
-                await self._send(unit)
-            for mail_id in list(itertools.islice(self._groups, GROUPS_AT_ONCE)):
-                self._groups[mail_id] = self._groups.pop(mail_id)  # to the end of the line
-                self._to_settle.put_nowait(Key(self._number, mail_id, subjects.SPLIT_UNIT))
+            await self.look_for_lost()
+
+    async def look_for_lost(self) -> None:
+        """Does again what got lost, if it did: jobs sent, hints of ends heard.
+
+        A live job refuses its double; what is to be settled is read from the leader first.
+        """
+        before = self._clock() - LOST_AFTER
+        for unit in self.shard.out_since(before):
+            self._suspect.add(unit.key)
+            await self._send(unit)
+        for key in [key for key, since in self._unsettled.items() if since < before]:
+            self._to_settle.put_nowait(key)
+        for mail_id in list(itertools.islice(self._groups, GROUPS_AT_ONCE)):
+            self._groups[mail_id] = self._groups.pop(mail_id)  # to the end of the line
+            self._to_settle.put_nowait(Key(self._number, mail_id, subjects.SPLIT_UNIT))
 
     # --- settling
 
@@ -280,7 +295,8 @@ class Owner:
         while True:
             key = await self._to_settle.get()
             try:
-                await self._settler.settle(key)
+                if not await self._settler.settle(key) and key in self.shard.units:
+                    self.gone(key, self.shard.units[key].seq)
             except (Unavailable, StoreFull, Conflict):
                 self._settle_later(key, AGAIN)
             except MissingBody as error:

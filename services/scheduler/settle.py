@@ -36,11 +36,11 @@ class Settler:
         self._control, self._clock, self._events = control, clock, events
         self._reporter = Reporter(store, control, directory, clock, events)
 
-    async def settle(self, key: Key) -> None:
-        """Does what the record's state asks for; nothing where it is gone. Raises Unavailable."""
+    async def settle(self, key: Key) -> bool:
+        """Does what the record's state asks for; False where it is gone. Raises Unavailable."""
         held = await self._store.read(key)
         if held is None:
-            return
+            return False
         match held.record.state:
             case State.SPLIT:
                 await self._split(held)
@@ -52,8 +52,7 @@ class Settler:
                 await self._end(held)
             case State.PENDING:
                 await self._reporter.warn(held)
-            case State.PARKED | State.HELD:
-                return
+        return True
 
     def owes_warning(self, held: Held) -> bool:
         """Whether a pending record is to be settled: its sender does not know yet that it waits."""
@@ -113,7 +112,7 @@ class Settler:
         if record.group is None or record.attempts:
             return True
         whole = await self._store.read(Key(record.group, unit.key.mail_id, subjects.SPLIT_UNIT))
-        return whole is None or whole.record.state is not State.SPLIT
+        return whole is None or whole.record.state is State.GROUP
 
     async def _split(self, held: Held) -> None:
         mail_id = held.key.mail_id

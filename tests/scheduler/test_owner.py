@@ -198,6 +198,24 @@ async def test_an_unreadable_record_stops_nothing_and_is_seen(scene: Scene) -> N
     assert scene.owner.unreadable == {}
 
 
+async def test_a_record_that_ended_without_a_hint_is_forgotten(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await scene.accept("m1")
+    await scene.next_job()
+    monkeypatch.setattr(scene.owner._settler, "_report", _does_nothing)
+    await scene.attempt(key, Failed(text="550 no"))
+    await happens(scene, lambda shard: shard.units[key].record.state is State.BOUNCE)
+    await scene.bus.purge(subjects.queue_stream(0), key.record)
+    scene.clock.advance(module.LOST_AFTER + 1)
+    await scene.owner.look_for_lost()
+    await happens(scene, lambda shard: not shard.units)
+
+
+async def _does_nothing(_held: Held) -> None:
+    pass
+
+
 async def test_a_record_that_cannot_be_settled_is_parked_with_the_reason(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

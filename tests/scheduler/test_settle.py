@@ -103,7 +103,6 @@ async def test_no_unit_goes_out_before_its_mail_is_split_to_the_end(queue: Queue
     assert [await queue.settler.may_go_out(unit) for unit in units] == [True, True]
 
 
-@pytest.mark.xfail(reason="may_go_out takes a parked split for one that is over")
 async def test_no_unit_goes_out_while_its_mail_is_parked_half_split(queue: Queue) -> None:
     """Else its release would have units that are gone made, and sent, again."""
     key = await cut_off(queue)
