@@ -5,6 +5,7 @@ What exists is left as it is: changing a stream is an operator's act. The number
 before the first of them is made; from then on only `tubepost reshard` changes it.
 """
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
@@ -92,10 +93,15 @@ async def _make_worker(js: JetStreamContext, channel: str) -> None:
 
 @contextlib.contextmanager
 def _unavailable(what: str) -> Iterator[None]:
+    """nats-py's errors as ours. A cancellation that comes together with an answer is kept: nats-py
+    waits with asyncio.wait_for, which loses it before Python 3.12."""
     try:
         yield
     except (APIError, *NETWORK_ERRORS) as error:
         raise Unavailable(f"{what}: {error!r}") from error
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _count(js: JetStreamContext, wanted: int) -> Count:

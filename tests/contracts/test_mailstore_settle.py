@@ -200,3 +200,18 @@ async def test_a_full_store_is_not_waited_for() -> None:
     with pytest.raises(StoreFull):
         await accepted(cast(Bus, away), b"x")
     assert away.asked == 1
+
+
+async def test_a_change_that_changes_nothing_is_not_written(any_bus: Bus) -> None:
+    store, key = await accepted(any_bus, b"x")
+    mail = await held(store, key)
+    assert await store.settle(mail, lambda record: record) == mail.record
+    assert (await held(store, key)).seq == mail.seq
+
+
+@pytest.mark.parametrize("size", [10, CHUNK + 1])
+async def test_a_body_in_pieces(any_bus: Bus, size: int) -> None:
+    store, key = await accepted(any_bus, octets(size))
+    pieces = [piece async for piece in store.pieces(await held(store, key))]
+    assert b"".join(pieces) == octets(size)
+    assert len(pieces) == (1 if size < CHUNK else 2)

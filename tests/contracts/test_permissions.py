@@ -20,7 +20,8 @@ from tubepost.keyed import Bucket
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Deferred, Delivered, Outcome
-from tubepost.record import INLINE_LIMIT, Envelope, State
+from tubepost.pauses import Pauses
+from tubepost.record import INLINE_LIMIT, Envelope, Note, State
 from tubepost.relay_list import RelayList
 from tubepost.retry import Rules
 from tubepost.routing import Route
@@ -201,5 +202,25 @@ async def test_all_follow_control(connect: Connect, complaints: list[str], servi
     async with asyncio.timeout(PATIENCE):
         await control.mirror.loaded.wait()
     assert control.me == "mx.example.org"
+    running.cancel()
+    assert complaints == []
+
+
+async def test_scheduler_pauses_and_looks_a_mail_up(
+    connect: Connect, complaints: list[str]
+) -> None:
+    smtpd, scheduler = await connect("smtpd"), await connect("scheduler")
+    pauses = Pauses(scheduler)
+    running = asyncio.create_task(pauses.run())
+    async with asyncio.timeout(PATIENCE):
+        await pauses.mirror.loaded.wait()
+    await pauses.pause("remote", Note("joe", "repairs", 1.7e9))
+    assert pauses.channels == {"remote"}
+    await pauses.resume("remote")
+    key = await accept(smtpd, "remote", 100)
+    store = MailStore(scheduler, PLAN.shards)
+    assert await store.keys_of(MAIL_ID) == [key]
+    await store.forget_key(key)
+    assert await store.keys_of(MAIL_ID) == []
     running.cancel()
     assert complaints == []
