@@ -38,6 +38,9 @@ from tubepost.runtime import (
 from tubepost.settings import CommonSettings, parse_listen
 from tubepost.tasks import background
 
+CONNECTIONS = httpx.Limits(keepalive_expiry=2.0)
+"""Of the gateway: ended by us before a service ends them (5 s), else a request meets the end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -222,7 +225,7 @@ async def _run_processes(
         return {name: child.said["admin"] for name, child in children.items() if child.said}
 
     async with (
-        httpx.AsyncClient(timeout=30) as client,
+        httpx.AsyncClient(timeout=30, limits=CONNECTIONS) as client,
         admin_server(create_gateway(addresses, client, options.durability), options.admin) as admin,
     ):
         try:

@@ -19,6 +19,7 @@ from nats.aio.subscription import Subscription
 
 from tubepost import subjects
 from tubepost.ports import CaughtUp, Stored
+from tubepost.tasks import heed_cancellation
 
 SECOND = 1_000_000_000
 HEARTBEAT = 5
@@ -205,6 +206,7 @@ async def _ephemeral(
     answer = json.loads(
         (await client.request(f"$JS.API.CONSUMER.CREATE.{stream}", request, timeout=4)).data
     )
+    heed_cancellation()
     if "error" in answer:
         raise Lost
     return answer["name"], int(answer["num_pending"])

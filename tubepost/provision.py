@@ -5,7 +5,6 @@ What exists is left as it is: changing a stream is an operator's act. The number
 before the first of them is made; from then on only `tubepost reshard` changes it.
 """
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
@@ -28,6 +27,7 @@ from tubepost import maillog, shard_count, subjects
 from tubepost.errors import Unavailable
 from tubepost.nats_pull import NETWORK_ERRORS
 from tubepost.shard_count import Count
+from tubepost.tasks import heed_cancellation
 
 DUPLICATE_WINDOW = 600.0
 ACK_WAIT = 60.0
@@ -93,15 +93,12 @@ async def _make_worker(js: JetStreamContext, channel: str) -> None:
 
 @contextlib.contextmanager
 def _unavailable(what: str) -> Iterator[None]:
-    """nats-py's errors as ours. A cancellation that comes together with an answer is kept: nats-py
-    waits with asyncio.wait_for, which loses it before Python 3.12."""
+    """nats-py's errors as ours."""
     try:
         yield
     except (APIError, *NETWORK_ERRORS) as error:
         raise Unavailable(f"{what}: {error!r}") from error
-    task = asyncio.current_task()
-    if task and task.cancelling():
-        raise asyncio.CancelledError
+    heed_cancellation()
 
 
 async def _count(js: JetStreamContext, wanted: int) -> Count:

@@ -32,3 +32,14 @@ async def background(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             task.remove_done_callback(stop_body)
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def heed_cancellation() -> None:
+    """Ends a task whose cancellation was swallowed. To be called after nats-py's own requests.
+
+    They wait with asyncio.wait_for, which before Python 3.12 loses a cancellation that comes
+    together with the answer; an endless task would then never end.
+    """
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError

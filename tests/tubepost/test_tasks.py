@@ -1,10 +1,11 @@
 """Endless tasks beside a body: cancelled at its end, and an error where one of them ends."""
 
 import asyncio
+import contextlib
 
 import pytest
 
-from tubepost.tasks import background
+from tubepost.tasks import background, heed_cancellation
 
 
 async def for_ever(log: list[str]) -> None:
@@ -77,3 +78,24 @@ async def test_after_the_error_the_task_is_not_being_cancelled() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_a_swallowed_cancellation_ends_the_task_all_the_same() -> None:
+    began = asyncio.Event()
+
+    async def swallows() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                began.set()
+                await asyncio.Event().wait()
+            heed_cancellation()
+
+    task = asyncio.create_task(swallows())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_task_that_is_not_cancelled_goes_on() -> None:
+    heed_cancellation()
