@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 
 from services.scheduler.expiry import Expired
 from services.scheduler.listing import Sight
+from services.scheduler.reading import Reading
 from services.scheduler.settle import Settler
 from services.scheduler.shard import SETTLED_BY_OWNER, Limits, Shard
 from tubepost import maillog, subjects
 from tubepost.errors import Conflict, StoreFull, Unavailable
 from tubepost.mailstore import MissingBody, held
-from tubepost.ports import Bus, CaughtUp, Clock, Stored
+from tubepost.ports import Bus, Clock, Stored
 from tubepost.record import Held, State, UnreadableRecord
 from tubepost.subjects import Key
 
@@ -66,12 +67,14 @@ class Owner:
         self.number = number
         self._clock, self._limits, self._wanted = clock, limits, wanted
         self.shard = Shard()
-        self._loaded = asyncio.Event()
+        self._reading = Reading(bus, number, self._see)
         self._news = asyncio.Event()
         self._to_settle: asyncio.Queue[Key] = asyncio.Queue()
         self._to_expire: asyncio.Queue[Expired] = asyncio.Queue()
         self._suspect: set[Key] = set()
         """Keys an earlier job may still be at work on."""
+        self._held_at_first: set[Key] = set()
+        """What workers held when we began, as far as we have not seen its record yet."""
         self._groups: dict[str, int] = {}
         """Mail id of a group -> how many of its units have ended, as far as hints told."""
         self._unsettled: dict[Key, float] = {}
@@ -83,12 +86,12 @@ class Owner:
 
     @property
     def loaded(self) -> bool:
-        return self._loaded.is_set()
+        return self._reading.loaded.is_set()
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow())
+            group.create_task(self._reading.run())
             group.create_task(self._dispatch())
             group.create_task(self._check_lost())
             group.create_task(self._expire())
@@ -161,17 +164,9 @@ class Owner:
             self.shard.put_back(key, self._clock())
         self._news.set()
 
-    # --- following the records
+    # --- reading the records
 
-    async def _follow(self) -> None:
-        stream, every = subjects.queue_stream(self._number), subjects.queue_subjects(self._number)
-        async for item in self._bus.follow(stream, every, headers_only=True):
-            if isinstance(item, CaughtUp):
-                self._loaded.set()
-            else:
-                self._see(item)
-
-    def _see(self, item: Stored) -> None:
+    def _see(self, item: Stored, new: bool) -> None:
         try:
             record = held(item)
         except UnreadableRecord as error:
@@ -179,22 +174,35 @@ class Owner:
             self.unreadable[key] = str(error)
             maillog.unreadable(key, str(error))
             return
-        self._suspect.discard(record.key)
-        self.unreadable.pop(record.key, None)
-        self._unsettled.pop(record.key, None)
-        if record.record.state is State.GROUP:
-            self._groups.setdefault(record.key.mail_id, 0)
-        elif record.record.state in SETTLED_BY_OWNER:
-            self._unsettled[record.key] = self._clock()
+        key, known = record.key, self.shard.units.get(record.key)
+        if known and known.seq >= record.seq:
+            return
+        self._suspect.discard(key)
+        self.unreadable.pop(key, None)
+        self._note_ours(record)
         if self.shard.put(record, self._clock()) or self._settler.owes_warning(record):
-            self._to_settle.put_nowait(record.key)
+            self._to_settle.put_nowait(key)
+        if key in self._held_at_first:
+            self._held_at_first.discard(key)
+            if not new:  # no worker has written it since it was asked: it is at it still
+                self.shard.held_by_worker((key,), self._clock())
         self._news.set()
+
+    def _note_ours(self, record: Held) -> None:
+        """Keeps the lists of what we have to end in step with what was seen."""
+        key, state = record.key, record.record.state
+        self._unsettled.pop(key, None)
+        if state is State.GROUP:
+            self._groups.setdefault(key.mail_id, 0)
+        elif state in SETTLED_BY_OWNER:
+            self._unsettled[key] = self._clock()
 
     # --- handing out
 
     async def _dispatch(self) -> None:
-        await self._loaded.wait()
-        self.shard.held_by_worker(await self._held_by_workers(), self._clock())
+        self._held_at_first = await self._held_by_workers()
+        self.shard.held_by_worker(self._held_at_first, self._clock())
+        self._held_at_first.difference_update(list(self.shard.units))
         while True:
             self._news.clear()
             due = self.shard.due(self._clock(), self._limits())

@@ -110,8 +110,8 @@ class Desk:
     def settle_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The owners leave splits and bounces unmade, so that a test can look at the records."""
 
-        async def nothing(_key: Key) -> None:
-            return
+        async def nothing(_key: Key) -> bool:
+            return True
 
         for owner in self.owners.values():
             monkeypatch.setattr(owner._settler, "settle", nothing)

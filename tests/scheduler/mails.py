@@ -53,7 +53,7 @@ def owner_on(bus: Bus, number: int, clock: FakeClock, shards: int = 2) -> Owner:
     control, directory = Control(bus, "mail.example.org"), Directory(bus)
     settler = Settler(MailStore(bus, shards), shards, control, directory, clock)
     owner = Owner(bus, number, settler, clock=clock, limits=lambda: LIMITS, wanted=lambda: None)
-    owner._loaded.set()
+    owner._reading.loaded.set()
     return owner
 
 

@@ -173,6 +173,53 @@ async def test_an_owner_that_begins_anew_takes_the_queue_over(
         assert second.owner.shard.next_due() == clock() + 400
 
 
+async def test_new_mail_goes_out_while_the_old_is_still_being_read(
+    scene: Scene, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.accept("m1")
+    await (await scene.next_job()).finish()
+    second = Scene(scene.bus, clock)
+    loading = asyncio.Event()
+
+    async def never(_begin: int) -> None:
+        loading.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(second.owner._reading, "_load", never)
+    async with background(second.owner.run()):
+        await loading.wait()
+        key = await scene.accept("m2", "bob@other.example")
+        await happens(second, lambda shard: key in shard.out)
+        assert not second.owner.loaded
+        assert [k.mail_id for k in second.owner.shard.units] == ["m2"]
+
+
+async def test_what_a_worker_holds_is_out_for_an_owner_that_reads_its_record_later(
+    scene: Scene, clock: FakeClock
+) -> None:
+    key = await scene.accept("m1")
+    await scene.next_job()
+
+    async def holds(_subject: str, _data: bytes) -> bytes:
+        return json.dumps([["m1", "0"]]).encode()
+
+    await scene.bus.answer(subjects.INFLIGHT_ANY, holds)
+    second = Scene(scene.bus, clock)
+    asked = asyncio.Event()
+    load = second.owner._reading._load
+
+    async def later(begin: int) -> None:
+        await asked.wait()
+        await load(begin)
+
+    second.owner._reading._load = later  # type: ignore[method-assign]
+    async with background(second.owner.run()):
+        await happens(second, lambda _: second.owner._held_at_first == {key})
+        asked.set()
+        await happens(second, lambda shard: key in shard.out)
+        assert second.owner._held_at_first == set()
+
+
 async def test_a_mail_for_two_destinations_goes_its_whole_way(scene: Scene) -> None:
     await scene.accept("m1", "ann@far.example", "bob@other.example")
     for _ in range(2):
