@@ -6,17 +6,13 @@ Must not be a test: it reports, on a quiet machine, and asserts no time.
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 
-from bench import disk, flood, lone, postfix, queue_report, report, scale
-from bench.peers import BenchError
+from bench import disk, flood, lone, postfix, program, queue_report, report, scale
 from bench.platform import Platform
-from bench.processes import adopt_orphans, end_descendants
 
 CORES = 2
 SIZES = "25000,100000"
@@ -97,23 +93,5 @@ def bench(chosen: argparse.Namespace) -> None:
         chosen.json.write_text(json.dumps(raw, indent=1))
 
 
-def _terminated(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)  # an exception, so that everything below is stopped on the way out
-
-
-def main() -> int:
-    """Exit 0 with numbers, 1 with the reason why there are none."""
-    signal.signal(signal.SIGTERM, _terminated)
-    adopt_orphans()
-    try:
-        bench(options())
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    finally:
-        end_descendants()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run(lambda: bench(options())))

@@ -7,17 +7,15 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
-from bench import disk, postfix, report
+from bench import disk, postfix, program, report
 from bench.load import BODY_BYTES, SESSIONS, Load, Result, put
 from bench.peers import BenchError, Peer, TubepostPeer
-from bench.processes import adopt_orphans, end_descendants
+from bench.processes import end_descendants
 
 WARM_UP = Load("warm-up", "warmup")
 LOADS = (
@@ -126,23 +124,5 @@ def bench(chosen: argparse.Namespace) -> None:
         chosen.json.write_text(json.dumps({"machine": facts, "loads": loads}, indent=1))
 
 
-def _terminated(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)  # an exception, so that everything below is stopped on the way out
-
-
-def main() -> int:
-    """Exit 0 with numbers, 1 with the reason why there are none."""
-    signal.signal(signal.SIGTERM, _terminated)
-    adopt_orphans()
-    try:
-        bench(options())
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    finally:
-        end_descendants()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run(lambda: bench(options())))
