@@ -142,6 +142,9 @@ class MemoryBus:
                 del store.messages[message.seq]
         store.changed()
 
+    async def count(self, stream: str) -> int:
+        return len((await self._stream(stream)).messages)
+
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         return sorted({message.subject for message in (await self._stream(stream)).of(pattern)})
 

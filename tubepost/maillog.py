@@ -235,6 +235,11 @@ def body_collected(mail_id: str, seconds: float) -> None:
     _log.info("body.collected", mail_id=mail_id, seconds=round(seconds))
 
 
+def reconciled(shard: int, *, unseen: int, gone: int) -> None:
+    """An owner's memory was not what the stream has, and is again."""
+    _log.warning("shard.reconciled", shard=shard, unseen=unseen, gone=gone)
+
+
 def login(service: str, user: str, client: str, *, result: str) -> None:
     """`result`: success, refused (wrong name or password), unavailable."""
     metrics.LOGINS.labels(service, result).inc()

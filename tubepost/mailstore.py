@@ -24,6 +24,11 @@ PATIENCE = 20.0
 PAUSE = 0.25
 """Seconds between two tries of a write while the bus is away."""
 
+LAG = 0.5
+"""Seconds a leader may be behind its followers; up to 55 ms were seen."""
+
+LOOKS = 5
+
 T = TypeVar("T")
 
 
@@ -182,14 +187,19 @@ class MailStore:
         """The record a job speaks of, or None where the job is out of date.
 
         A first delivery may read from any replica; what might be a repeat, and every "it is not
-        there", is confirmed by the leader.
+        there", is confirmed by the leader. In a cluster the leader may be behind whoever told of
+        the record, by some milliseconds: it is asked until it knows the version, for LAG seconds.
         """
         if not redelivered:
             found = await self.read(key, leader=False)
             if found and found.seq == seq:
                 return found
-        found = await self.read(key, leader=True)
-        return found if found and found.seq == seq else None
+        for _ in range(LOOKS):
+            found = await self.read(key, leader=True)
+            if found and found.seq >= seq:
+                return found if found.seq == seq else None
+            await asyncio.sleep(LAG / LOOKS)
+        return None
 
     async def body(self, mail: Held) -> bytes:
         """The whole body. Raises MissingBody where a chunk is gone."""

@@ -170,6 +170,10 @@ class NatsBus:
             self._nc, self._reconnected, stream, subject, after=after, headers_only=headers_only
         )
 
+    async def count(self, stream: str) -> int:
+        """See ports.Bus."""
+        return int((await self._state(stream))["messages"])
+
     async def position(self, stream: str, *, since: float | None = None) -> int:
         """See ports.Bus."""
         if since is not None:
@@ -178,8 +182,12 @@ class NatsBus:
             first = (await self._call(f"$JS.API.DIRECT.GET.{stream}", query)).headers or {}
             if "Nats-Sequence" in first:
                 return int(first["Nats-Sequence"]) - 1
+        return int((await self._state(stream))["last_seq"])
+
+    async def _state(self, stream: str) -> dict[str, Any]:
         info = _checked((await self._call(f"$JS.API.STREAM.INFO.{stream}", b"")).data)
-        return int(info["state"]["last_seq"])
+        state: dict[str, Any] = info["state"]
+        return state
 
     def work(self, channel: str, slots: int) -> AsyncIterator[Job]:
         """See ports.Bus."""

@@ -102,6 +102,10 @@ class Bus(Protocol):
         """Every message with a sequence above `after`, in order, for ever, across reconnects."""
         ...
 
+    async def count(self, stream: str) -> int:
+        """How many messages a stream holds, by the leader's word."""
+        ...
+
     async def position(self, stream: str, *, since: float | None = None) -> int:
         """A stream's last sequence; with `since`: the last one stored before that instant.
 

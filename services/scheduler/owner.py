@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from services.scheduler.expiry import Expired
 from services.scheduler.listing import Sight
 from services.scheduler.reading import Reading
+from services.scheduler.reconcile import compared
 from services.scheduler.settle import Settler
 from services.scheduler.shard import SETTLED_BY_OWNER, Limits, Shard
 from tubepost import maillog, subjects
@@ -36,6 +37,12 @@ RECONNECT = 2.0
 ROUND = 0.05
 """Seconds between two rounds of handing out. The first mail goes at once; what comes meanwhile goes
 out together, and everything behind it works in batches (docs/performance.md)."""
+
+LEADER_BEHIND = 5.0
+"""Seconds a leader has to come up with a record that a follower has shown us."""
+
+RECONCILE = 1500.0
+"""Seconds between two comparisons of our memory with the stream: qmail-send's SLEEP_TODO."""
 
 MAX_FAILURES = 5
 """Times a record may make us fail before it is parked."""
@@ -79,6 +86,8 @@ class Owner:
         """Mail id of a group -> how many of its units have ended, as far as hints told."""
         self._unsettled: dict[Key, float] = {}
         """Records that are ours to end or change, and since when. A lost hint leaves one here."""
+        self._missed: dict[Key, float] = {}
+        """Records the leader did not have when we wanted to settle them, and since when."""
         self._failed: Counter[Key] = Counter()
         """How often settling a record went wrong by a bug of ours."""
         self.unreadable: dict[Key, str] = {}
@@ -95,6 +104,7 @@ class Owner:
             group.create_task(self._dispatch())
             group.create_task(self._check_lost())
             group.create_task(self._expire())
+            group.create_task(self._keep_true())
             for _ in range(8):
                 group.create_task(self._settle())
 
@@ -109,6 +119,7 @@ class Owner:
         record = self.shard.gone(key, seq, self._clock())
         self._suspect.discard(key)
         self.unreadable.pop(key, None)
+        self._missed.pop(key, None)
         if record:
             self._unsettled.pop(key, None)
             if record.state is State.GROUP:
@@ -274,6 +285,29 @@ class Owner:
             self._groups[mail_id] = self._groups.pop(mail_id)  # to the end of the line
             self._to_settle.put_nowait(Key(self._number, mail_id, subjects.SPLIT_UNIT))
 
+    async def _keep_true(self) -> None:
+        while True:
+            await asyncio.sleep(RECONCILE)
+            try:
+                await self.reconcile()
+            except Unavailable as error:
+                maillog.bus_error(str(error))
+
+    async def reconcile(self) -> None:
+        """Puts our memory right where it is not what the stream has. Raises Unavailable."""
+        if not self.loaded:
+            return
+        unseen, gone = await compared(
+            self._bus, self.number, lambda: [*self.shard.units, *self.unreadable]
+        )
+        for stored in unseen:
+            self._see(stored, True)
+        for key in gone:
+            known = self.shard.units.get(key)
+            self.gone(key, known.seq if known else 0)
+        if unseen or gone:
+            maillog.reconciled(self.number, unseen=len(unseen), gone=len(gone))
+
     # --- settling
 
     async def _expire(self) -> None:
@@ -303,8 +337,10 @@ class Owner:
         while True:
             key = await self._to_settle.get()
             try:
-                if not await self._settler.settle(key) and key in self.shard.units:
-                    self.gone(key, self.shard.units[key].seq)
+                known = self.shard.units.get(key)
+                if not await self._settler.settle(key, known.seq if known else 0):
+                    self._not_there(key)
+                    continue
             except (Unavailable, StoreFull, Conflict):
                 self._settle_later(key, AGAIN)
             except MissingBody as error:
@@ -318,6 +354,17 @@ class Owner:
                     await self._park(key, f"settling failed {MAX_FAILURES} times: {error!r}")
             else:
                 self._failed.pop(key, None)
+                self._missed.pop(key, None)
+
+    def _not_there(self, key: Key) -> None:
+        """The leader does not have what we heard of: it is behind, or the record is gone."""
+        known, now = self.shard.units.get(key), self._clock()
+        if known is None:
+            self._missed.pop(key, None)
+        elif now - self._missed.setdefault(key, now) < LEADER_BEHIND:
+            self._settle_later(key, AGAIN)
+        else:
+            self.gone(key, known.seq)
 
     async def _park(self, key: Key, why: str) -> None:
         self._failed.pop(key, None)

@@ -36,10 +36,11 @@ class Settler:
         self._control, self._clock, self._events = control, clock, events
         self._reporter = Reporter(store, control, directory, clock, events)
 
-    async def settle(self, key: Key) -> bool:
-        """Does what the record's state asks for; False where it is gone. Raises Unavailable."""
+    async def settle(self, key: Key, seq: int = 0) -> bool:
+        """Does what the record's state asks for; False where the leader has no such version yet,
+        or no more: `seq` or a later one. Raises Unavailable."""
         held = await self._store.read(key)
-        if held is None:
+        if held is None or held.seq < seq:
             return False
         match held.record.state:
             case State.SPLIT:

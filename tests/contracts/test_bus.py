@@ -318,3 +318,12 @@ async def test_two_follow_at_once(any_bus: Bus) -> None:
         await until_caught_up(two)
         await any_bus.append(MAIL_A, b"x")
         assert await one.next() == await two.next()
+
+
+async def test_count_is_what_the_stream_holds(any_bus: Bus) -> None:
+    assert await any_bus.count("QUEUE_0") == 0
+    for n in range(3):
+        await any_bus.append(f"q.0.m{n}.0", b"x")
+    await any_bus.append("q.0.m0.0", b"y", replace=True, expect=1)
+    await any_bus.purge("QUEUE_0", "q.0.m1.0")
+    assert await any_bus.count("QUEUE_0") == 2

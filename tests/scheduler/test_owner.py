@@ -256,7 +256,24 @@ async def test_a_record_that_ended_without_a_hint_is_forgotten(
     await scene.bus.purge(subjects.queue_stream(0), key.record)
     scene.clock.advance(module.LOST_AFTER + 1)
     await scene.owner.look_for_lost()
+    await happens(scene, lambda _: key in scene.owner._missed)
+    scene.clock.advance(module.LEADER_BEHIND)
     await happens(scene, lambda shard: not shard.units)
+
+
+async def test_an_owner_s_memory_is_put_right(scene: Scene) -> None:
+    stays, goes = await scene.accept("m1"), await scene.accept("m2")
+    await happens(scene, lambda shard: len(shard.out) == 2)
+    bad = await scene.bus.append("q.0.bad.0", b"?", headers={"Tubepost": "not json"})
+    await happens(scene, lambda _: scene.owner.unreadable)
+    await scene.owner.reconcile()
+    assert set(scene.owner.shard.units) == {stays, goes}
+    scene.owner.gone(stays, bad)  # as a mistaken hint would have it
+    await scene.bus.purge(subjects.queue_stream(0), goes.record)
+    await scene.bus.purge(subjects.queue_stream(0), "q.0.bad.0")
+    await scene.owner.reconcile()
+    assert set(scene.owner.shard.units) == {stays}
+    assert scene.owner.unreadable == {}
 
 
 async def _does_nothing(_held: Held) -> None:
