@@ -76,6 +76,12 @@ class Run:
         return self.bodies & accepted - {record.mail_id for record in self.left}
 
     @property
+    def _bodies_may_return(self) -> bool:
+        """A single nats-server that was killed may bring purged messages back: the collector of
+        bodies without a record is there for them (tests/contracts/test_revival.py)."""
+        return self.options.servers == 1 and any(k.name.startswith(kills.NATS) for k in self.kills)
+
+    @property
     def failures(self) -> list[str]:
         """Why the run has failed; empty where all is well."""
         counts = {
@@ -86,7 +92,7 @@ class Run:
             "alarms in the logs": len(self.logs.alarms),
             "ended by themselves": len(self.ended),
             "exit codes other than 0": len(self.exit_codes),
-            "bodies of ended mails": len(self.orphans),
+            "bodies of ended mails": 0 if self._bodies_may_return else len(self.orphans),
             "duplicates without a known cause": len(self.unexplained),
             "the queue did not become empty": self.drain_seconds is None,
             "the schedulers' view did not become empty": self.view_seconds is None,
