@@ -7,8 +7,6 @@ or older version is then no word about what was heard. Found by the chaos runner
 
 import asyncio
 
-import pytest
-
 from services.scheduler.owner import Owner
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits
@@ -42,7 +40,6 @@ class Behind(MemoryBus):
         return None if first else await super().read(stream, subject, leader=leader)
 
 
-@pytest.mark.xfail(strict=True, reason="the owner forgets what the leader does not show yet")
 async def test_an_owner_splits_a_mail_its_leader_shows_a_moment_later(clock: FakeClock) -> None:
     bus = Behind(clock, 1)
     store, control = MailStore(bus, 1), Control(bus, "mail.example.org")
@@ -59,7 +56,6 @@ def _is_group(held: Held | None) -> bool:
     return held is not None and held.record.state is State.GROUP
 
 
-@pytest.mark.xfail(strict=True, reason="the worker takes the job for out of date")
 async def test_a_worker_delivers_a_record_its_leader_shows_a_moment_later(
     clock: FakeClock,
 ) -> None:
