@@ -74,7 +74,7 @@ class Owner:
         self.number = number
         self._clock, self._limits, self._wanted = clock, limits, wanted
         self.shard = Shard()
-        self._reading = Reading(bus, number, self._see)
+        self._reading = Reading(bus, number, self._see, clock)
         self._news = asyncio.Event()
         self._to_settle: asyncio.Queue[Key] = asyncio.Queue()
         self._to_expire: asyncio.Queue[Expired] = asyncio.Queue()

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from services.scheduler import owner as module
+from services.scheduler import reading
 from services.scheduler.expiry import Expired
 from services.scheduler.owner import Owner
 from services.scheduler.settle import Settler
@@ -29,6 +31,8 @@ from tubepost.tasks import background
 
 WIDE = Limits({LOCAL: 100, REMOTE: 100})
 SHARDS = 1
+NEVER = 10.0**9
+"""Seconds: beyond the time of any message."""
 NOBODY = Deferred(text="no connection", status="4.4.1", no_connection=True)
 
 
@@ -176,12 +180,13 @@ async def test_an_owner_that_begins_anew_takes_the_queue_over(
 async def test_new_mail_goes_out_while_the_old_is_still_being_read(
     scene: Scene, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "RECENT", -NEVER)
     await scene.accept("m1")
     await (await scene.next_job()).finish()
     second = Scene(scene.bus, clock)
     loading = asyncio.Event()
 
-    async def never(_begin: int) -> None:
+    async def never(_recent: int) -> None:
         loading.set()
         await asyncio.Event().wait()
 
@@ -194,9 +199,26 @@ async def test_new_mail_goes_out_while_the_old_is_still_being_read(
         assert [k.mail_id for k in second.owner.shard.units] == ["m2"]
 
 
-async def test_what_a_worker_holds_is_out_for_an_owner_that_reads_its_record_later(
-    scene: Scene, clock: FakeClock
+async def test_what_came_while_nobody_owned_the_shard_does_not_wait_for_the_old(
+    scene: Scene, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock.advance(time.time() - clock())
+    key = await scene.accept("m1")
+    second = Scene(scene.bus, clock)
+
+    async def never(_recent: int) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(second.owner._reading, "_load", never)
+    async with background(second.owner.run()):
+        await happens(second, lambda shard: key in shard.out)
+        assert not second.owner.loaded
+
+
+async def test_what_a_worker_holds_is_out_for_an_owner_that_reads_its_record_later(
+    scene: Scene, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "RECENT", -NEVER)
     key = await scene.accept("m1")
     await scene.next_job()
 
@@ -208,9 +230,9 @@ async def test_what_a_worker_holds_is_out_for_an_owner_that_reads_its_record_lat
     asked = asyncio.Event()
     load = second.owner._reading._load
 
-    async def later(begin: int) -> None:
+    async def later(recent: int) -> None:
         await asked.wait()
-        await load(begin)
+        await load(recent)
 
     second.owner._reading._load = later  # type: ignore[method-assign]
     async with background(second.owner.run()):
