@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tubepost.address import parse_domain, printable
+from tubepost import domain_table
+from tubepost.address import printable
+from tubepost.domain_table import name_for, parse_name
 from tubepost.errors import BadInput
 
 MOST = 10_000
@@ -38,31 +40,14 @@ DEFAULT = Limit(20)
 
 
 def parse(entries: Iterable[str]) -> Table:
-    """The limits in `entries`, one each; blank ones and `#` comments are passed over.
-
-    Raises BadInput for the first entry that is wrong.
-    """
-    table: dict[str, Limit] = {}
-    for entry in entries:
-        text = entry.strip()
-        if not text or text.startswith("#"):
-            continue
-        domain, limit = _parse_entry(text)
-        if domain in table:
-            raise BadInput(f"destinations: {domain or 'the default'} has two limits; keep one")
-        table[domain] = limit
-    return table
+    """The limits in `entries`, one each. Raises BadInput for the first entry that is wrong."""
+    return domain_table.parse(entries, _parse_entry, "destinations", "limits")
 
 
 def lookup(table: Table, domain: str) -> Limit:
     """The limit of a mail domain: its exact name, then suffixes, then the default."""
-    name = domain.lower()
-    found = table.get(name)
-    at = name.find(".") if table else -1
-    while found is None and at >= 0:
-        found = table.get(name[at:])
-        at = name.find(".", at + 1)
-    return found or table.get("", DEFAULT)
+    name = name_for(table, domain)
+    return DEFAULT if name is None else table[name]
 
 
 def _parse_entry(text: str) -> tuple[str, Limit]:
@@ -73,17 +58,9 @@ def _parse_entry(text: str) -> tuple[str, Limit]:
         if len(numbers) not in (1, 2):
             raise BadInput("write domain:concurrency or domain:concurrency:rate")
         rate = _parse_rate(numbers[1]) if len(numbers) == 2 else None
-        return _parse_domain_part(domain), Limit(_parse_concurrency(numbers[0]), rate)
+        return parse_name(domain), Limit(_parse_concurrency(numbers[0]), rate)
     except BadInput as error:
         raise BadInput(f"destinations: {printable(text)!r}: {error}") from error
-
-
-def _parse_domain_part(text: str) -> str:
-    if not text:
-        return ""
-    if text.startswith("."):
-        return "." + parse_domain(text[1:]).lower()
-    return parse_domain(text).lower()
 
 
 def _parse_concurrency(text: str) -> int:

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from tubepost import domain_table
 from tubepost.address import AddressError, parse_domain, printable
+from tubepost.domain_table import name_for, parse_name
 from tubepost.errors import BadInput
 
 
@@ -26,39 +28,20 @@ Routes = Mapping[str, Relay | None]
 
 
 def parse(entries: Iterable[str]) -> Routes:
-    """The routes in `entries`, one each; blank ones and `#` comments are passed over.
-
-    Raises BadInput for the first entry that is wrong.
-    """
-    routes: dict[str, Relay | None] = {}
-    for entry in entries:
-        text = entry.strip()
-        if not text or text.startswith("#"):
-            continue
-        domain, relay = _parse_entry(text)
-        if domain in routes:
-            raise BadInput(f"smtproutes: {domain or 'the default'} has two routes; keep one")
-        routes[domain] = relay
-    return routes
+    """The routes in `entries`, one each. Raises BadInput for the first entry that is wrong."""
+    return domain_table.parse(entries, _parse_entry, "smtproutes", "routes")
 
 
 def lookup(routes: Routes, domain: str) -> Relay | None:
     """The relay for a mail domain, None for MX: its exact name, then suffixes, then the default."""
-    name = domain.lower()
-    if name in routes:
-        return routes[name]
-    labels = name.split(".")
-    for first in range(1, len(labels)):
-        suffix = "." + ".".join(labels[first:])
-        if suffix in routes:
-            return routes[suffix]
-    return routes.get("")
+    name = name_for(routes, domain)
+    return None if name is None else routes[name]
 
 
 def _parse_entry(text: str) -> tuple[str, Relay | None]:
     try:
         domain, relay = _split_entry(text)
-        return _parse_domain_part(domain), _parse_relay(relay)
+        return parse_name(domain), _parse_relay(relay)
     except BadInput as error:
         raise BadInput(f"smtproutes: {printable(text)!r}: {error}") from error
 
@@ -70,14 +53,6 @@ def _split_entry(text: str) -> tuple[str, str]:
     if colon < 0:
         raise BadInput("write domain:relay or domain:relay:port")
     return text[:colon].strip(), text[colon + 1 :].strip()
-
-
-def _parse_domain_part(text: str) -> str:
-    if not text:
-        return ""
-    if text.startswith("."):
-        return "." + parse_domain(text[1:])
-    return parse_domain(text).lower()
 
 
 def _parse_relay(text: str) -> Relay | None:
