@@ -6,15 +6,13 @@ from typing import Any
 
 from tubepost import retry
 from tubepost.events import Teller
-from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.outcome import NAMES, Deferred, Delivered, Outcome
 from tubepost.ports import Clock
 from tubepost.record import Fate, Held, Record, State
 from tubepost.subjects import Key
 
 LONG = 1.0
 """Seconds after which a delivery that still runs is told of, and between two looks for such."""
-
-NAMES: Mapping[type, str] = {Delivered: "success", Deferred: "deferral", Failed: "failure"}
 
 
 class Attempts:

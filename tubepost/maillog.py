@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from tubepost import metrics
-from tubepost.outcome import Deferred, Delivered, Failed, Outcome, reason
+from tubepost.outcome import NAMES, Delivered, Outcome, reason
 from tubepost.record import Held, Record, State
 from tubepost.subjects import Key
 
@@ -132,7 +132,7 @@ def attempted(
     channel = mail.record.channel
     metrics.ATTEMPT_SECONDS.labels(channel).observe(seconds)
     for recipient, outcome in outcomes.items():
-        name = _OUTCOME_NAMES[type(outcome)]
+        name = NAMES[type(outcome)]
         metrics.ATTEMPTS.labels(channel, name).inc()
         if not isinstance(outcome, Delivered):
             metrics.NOT_DELIVERED.labels(channel, name, reason(outcome)).inc()
@@ -147,13 +147,6 @@ def attempted(
             seconds=round(seconds, 4),
             next_attempt=new.next_attempt if new and new.state is State.PENDING else None,
         )
-
-
-_OUTCOME_NAMES: Mapping[type, str] = {
-    Delivered: "success",
-    Deferred: "deferral",
-    Failed: "failure",
-}
 
 
 def worker_failed(channel: str, key: Key, why: str) -> None:

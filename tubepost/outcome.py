@@ -6,6 +6,7 @@ wording where qmail has one.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -54,6 +55,9 @@ class Failed:
 
 
 Outcome = Delivered | Deferred | Failed
+
+NAMES: Mapping[type, str] = {Delivered: "success", Deferred: "deferral", Failed: "failure"}
+"""As logs, events and metrics call them; the words of qmail-send's log."""
 
 
 def status_of(reply_text: str, code: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.docs.pages import ROOT, names, table
-from tubepost import maillog
+from tubepost import outcome
 
 LEVELS = {"debug", "info", "warning", "error", "exception"}
 
@@ -64,7 +64,7 @@ def _event_names(function: str, argument: ast.expr) -> set[str]:
     assert isinstance(argument.left, ast.Constant)
     prefix = str(argument.left.value)
     if function == "attempted":
-        return {prefix + name for name in maillog._OUTCOME_NAMES.values()}
+        return {prefix + name for name in outcome.NAMES.values()}
     assert CALLERS_SAY[function] == prefix
     return {prefix + result for result in _results(function)}
 
