@@ -70,8 +70,7 @@ class Owner:
         limits: Callable[[], Limits],
         wanted: Callable[[], None],
     ) -> None:
-        self._bus, self._number, self._settler = bus, number, settler
-        self.number = number
+        self._bus, self.number, self._settler = bus, number, settler
         self._clock, self._limits, self._wanted = clock, limits, wanted
         self.shard = Shard()
         self._reading = Reading(bus, number, self._see, clock)
@@ -132,7 +131,7 @@ class Owner:
         if key.unit == subjects.SPLIT_UNIT or key.mail_id not in self._groups:
             return
         self._groups[key.mail_id] += 1
-        group = Key(self._number, key.mail_id, subjects.SPLIT_UNIT)
+        group = Key(self.number, key.mail_id, subjects.SPLIT_UNIT)
         if self._groups[key.mail_id] >= self.shard.units[group].record.count:
             self._to_settle.put_nowait(group)
 
@@ -257,13 +256,13 @@ class Owner:
         while True:
             try:
                 answers = await self._bus.ask_all(
-                    subjects.inflight(self._number), seconds=ASK_WORKERS
+                    subjects.inflight(self.number), seconds=ASK_WORKERS
                 )
             except Unavailable:
                 await asyncio.sleep(AGAIN)
             else:
                 pairs = [pair for answer in answers for pair in json.loads(answer)]
-                return {Key(self._number, mail_id, unit) for mail_id, unit in pairs}
+                return {Key(self.number, mail_id, unit) for mail_id, unit in pairs}
 
     async def _check_lost(self) -> None:
         while True:
@@ -283,7 +282,7 @@ class Owner:
             self._to_settle.put_nowait(key)
         for mail_id in list(itertools.islice(self._groups, GROUPS_AT_ONCE)):
             self._groups[mail_id] = self._groups.pop(mail_id)  # to the end of the line
-            self._to_settle.put_nowait(Key(self._number, mail_id, subjects.SPLIT_UNIT))
+            self._to_settle.put_nowait(Key(self.number, mail_id, subjects.SPLIT_UNIT))
 
     async def _keep_true(self) -> None:
         while True:
@@ -297,9 +296,7 @@ class Owner:
         """Puts our memory right where it is not what the stream has. Raises Unavailable."""
         if not self.loaded:
             return
-        unseen, gone = await compared(
-            self._bus, self.number, lambda: [*self.shard.units, *self.unreadable]
-        )
+        unseen, gone = await compared(self._bus, self.number, self.shard.units, self.unreadable)
         for stored in unseen:
             self._see(stored, True)
         for key in gone:
