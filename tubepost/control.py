@@ -3,12 +3,12 @@
 from typing import Any, TypeVar
 
 from tubepost import control_values as values
-from tubepost import maillog, subjects
-from tubepost.control_values import Setting
+from tubepost import maillog, smtp_values, subjects
 from tubepost.errors import BadInput
 from tubepost.keyed import Bucket, Mirror, Value
 from tubepost.ports import Bus
 from tubepost.retry import Rules
+from tubepost.setting import Setting
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Control:
 
     @property
     def greeting(self) -> str:
-        return self.get(values.SMTPGREETING) or self.me
+        return self.get(smtp_values.SMTPGREETING) or self.me
 
     @property
     def helohost(self) -> str:

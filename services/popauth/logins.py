@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.popauth.connection import Accepted, LoginResult, Refused, TryLater
 from services.popauth.passwords import Passwords
-from tubepost import control_values, maillog
+from tubepost import maillog, smtp_values
 from tubepost.address import AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Account, Directory
@@ -70,7 +70,7 @@ class Logins:
 
     async def _open_relay(self, account: Account, ip: str) -> None:
         """A failure here is logged, and the login still succeeds (RELAY-7)."""
-        if not may_be_listed(ip, self._control.get(control_values.RELAYNETWORKS)):
+        if not may_be_listed(ip, self._control.get(smtp_values.RELAYNETWORKS)):
             maillog.relay_opened(ip, account.address, result="not_listable")
             return
         try:

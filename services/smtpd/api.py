@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from services.smtpd.intake import Intake, Source
-from tubepost import control_values, dsn, verp
+from tubepost import dsn, smtp_values, verp
 from tubepost.address import parse_address
 from tubepost.admin import protected
 from tubepost.control import Control
@@ -40,7 +40,7 @@ def router(intake: Intake, control: Control) -> APIRouter:
             envid=dsn.parse_envid(dsn.encoded(envid)) if envid else "",
         )
         body = wire_form(await request.body())
-        limit = control.get(control_values.DATABYTES)
+        limit = control.get(smtp_values.DATABYTES)
         if limit and len(body) > limit:
             raise BadInput(f"the mail has {len(body)} octets, databytes allows {limit}")
         client = request.client.host if request.client else "unknown"

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP
 from services.smtpd import policy
 from services.smtpd.listener import Listener
 from services.smtpd.policy import Client, Refusal
-from tubepost import control_values, maillog
+from tubepost import maillog, smtp_values
 from tubepost.errors import BadInput
 from tubepost.relay_list import normal
 
@@ -65,7 +65,7 @@ class Connection(SMTP):
             loop=loop,
         )
         self._smtp_methods = {verb: partial(method, self) for verb, method in self.verbs.items()}
-        self._timeout_duration = listener.control.get(control_values.TIMEOUTSMTPD)
+        self._timeout_duration = listener.control.get(smtp_values.TIMEOUTSMTPD)
         self.hostname = listener.control.greeting
         self._listener = listener
         self._client = Client("")
@@ -78,7 +78,7 @@ class Connection(SMTP):
         if not peer:
             return  # gone before we could look
         ip = normal(peer[0])
-        self._client = Client(ip, listener.control.get(control_values.TCPRULES).of(ip))
+        self._client = Client(ip, listener.control.get(smtp_values.TCPRULES).of(ip))
         listener.joined(self)
         refusal = policy.on_connect(self._client.rule)
         if refusal:

@@ -11,7 +11,7 @@ from services.smtpd.data import DataReader
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
 from services.smtpd.policy import Client, RcptFacts, Refusal
-from tubepost import control_values, maillog, verp
+from tubepost import maillog, smtp_values, verp
 from tubepost.address import Address, parse_address, printable
 from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.record import Envelope, Wish
@@ -98,7 +98,7 @@ class Session(Connection):
         of_rule = self._client.rule.variables.get("DATABYTES", "")
         if of_rule.isdecimal():
             return int(of_rule)
-        return self._listener.control.get(control_values.DATABYTES)
+        return self._listener.control.get(smtp_values.DATABYTES)
 
     async def smtp_MAIL(self, arg: str | None) -> None:
         refusal = policy.on_mail(self._client, auth_required=self._listener.auth_required)
@@ -148,10 +148,10 @@ class Session(Connection):
             client=self._client,
             sender=verp.owner(transaction.sender),
             accepted_so_far=len(transaction.recipients),
-            max_recipients=control.get(control_values.MAXRCPT),
-            bad_senders=control.get(control_values.BADMAILFROM),
+            max_recipients=control.get(smtp_values.MAXRCPT),
+            bad_senders=control.get(smtp_values.BADMAILFROM),
             local=recipient.domain in directory.domains,
-            in_rcpthosts=policy.in_hosts(recipient.domain, control.get(control_values.RCPTHOSTS)),
+            in_rcpthosts=policy.in_hosts(recipient.domain, control.get(smtp_values.RCPTHOSTS)),
         )
         if facts.needs_relay and await directory.confirmed_domain(recipient.domain):
             facts = replace(facts, local=True)

@@ -14,7 +14,7 @@ from services.popauth.app import serve
 from services.popauth.settings import Settings
 from tests.nats_server import NatsServer
 from tests.popauth.directory import PATIENCE, Office
-from tubepost import control_values
+from tubepost import control_values, smtp_values
 from tubepost.admin import Health, create_app
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
@@ -128,7 +128,7 @@ async def test_relay(http: httpx.AsyncClient, real: Office) -> None:
 async def test_control(http: httpx.AsyncClient, real: Office) -> None:
     answer = await http.put("/v1/control/databytes", json={"lines": ["1000"]})
     assert (answer.status_code, answer.json()["lines"]) == (200, ["1000"])
-    assert real.control.get(control_values.DATABYTES) == 1000
+    assert real.control.get(smtp_values.DATABYTES) == 1000
 
     bad = await http.put("/v1/control/databytes", json={"lines": ["lots"]})
     assert "the old value is kept" in is_problem(bad, 400)
@@ -136,7 +136,7 @@ async def test_control(http: httpx.AsyncClient, real: Office) -> None:
 
     await http.put("/v1/control/databytes", json={"lines": []})
     assert (await http.get("/v1/control/databytes")).json()["lines"] is None
-    assert real.control.get(control_values.DATABYTES) == control_values.DATABYTES.default
+    assert real.control.get(smtp_values.DATABYTES) == smtp_values.DATABYTES.default
 
     shown = (await http.get("/v1/control")).json()
     assert [setting["name"] for setting in shown] == sorted(control_values.SETTINGS)

@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from services.scheduler.settle import Settler
 from tests.fakes import FakeClock
 from tests.tubepost.telling import Told
-from tubepost import control_values, lifecycle, subjects
+from tubepost import lifecycle, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
@@ -16,6 +16,7 @@ from tubepost.ports import CaughtUp
 from tubepost.record import Envelope, Held, Record, Wish
 from tubepost.retry import Rules
 from tubepost.routing import route
+from tubepost.setting import Setting
 from tubepost.subjects import Key
 
 SHARDS = 2
@@ -65,7 +66,7 @@ class Queue:
 
         await self.store.settle(held, change)
 
-    def control_says(self, setting: control_values.Setting[int], value: int) -> None:
+    def control_says(self, setting: Setting[int], value: int) -> None:
         """As if the mirror had followed a change."""
         self.control._parsed[setting.name] = value
 

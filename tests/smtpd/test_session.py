@@ -7,10 +7,10 @@ import pytest
 
 from tests.smtpd.client import connected
 from tests.smtpd.running import PATIENCE, Smtpd
-from tubepost import control_values, metrics
+from tubepost import metrics, smtp_values
 from tubepost.control import Control
-from tubepost.control_values import Setting
 from tubepost.record import INLINE_LIMIT, State
+from tubepost.setting import Setting, T
 
 OCTETS = bytes(n for n in range(256) if n not in b"\r\n")
 BODIES = {
@@ -153,8 +153,8 @@ async def test_a_silent_client_is_cut_off(smtpd: Smtpd) -> None:
 class BrokenControl(Control):
     """A bug of ours: reading one setting fails."""
 
-    def get(self, setting: Setting[control_values.T]) -> control_values.T:
-        if setting is control_values.BADMAILFROM:
+    def get(self, setting: Setting[T]) -> T:
+        if setting is smtp_values.BADMAILFROM:
             raise RuntimeError("the inside of the service")
         return super().get(setting)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.fakes import MemoryBus
-from tubepost import control_values as values
+from tubepost import smtp_values
 from tubepost.control import Control
 from tubepost.errors import BadInput, NotFound
 from tubepost.keyed import Bucket
@@ -32,7 +32,7 @@ async def running(bus: MemoryBus) -> AsyncIterator[Control]:
 
 async def test_defaults(memory_bus: MemoryBus) -> None:
     async with running(memory_bus) as control:
-        assert control.get(values.DATABYTES) == 52_428_800
+        assert control.get(smtp_values.DATABYTES) == 52_428_800
         assert control.me == control.greeting == control.helohost == "host.example"
         assert control.bounce_sender == "MAILER-DAEMON@host.example"
         assert control.double_bounce_recipient == "postmaster@host.example"
@@ -42,10 +42,10 @@ async def test_defaults(memory_bus: MemoryBus) -> None:
 async def test_a_setting_holds_at_once_and_can_be_taken_back(memory_bus: MemoryBus) -> None:
     async with running(memory_bus) as control:
         await control.set("databytes", ("1000",))
-        assert control.get(values.DATABYTES) == 1000
+        assert control.get(smtp_values.DATABYTES) == 1000
         assert control.lines("databytes") == ("1000",)
         await control.set("databytes", ())
-        assert control.get(values.DATABYTES) == 52_428_800
+        assert control.get(smtp_values.DATABYTES) == 52_428_800
         assert control.lines("databytes") is None
 
 
@@ -71,16 +71,16 @@ async def test_a_bad_value_is_refused_and_the_old_one_kept(memory_bus: MemoryBus
             await control.set("maxrcpt", ("many",))
         with pytest.raises(NotFound):
             await control.set("maxrecipients", ("5",))
-        assert control.get(values.MAXRCPT) == 5
+        assert control.get(smtp_values.MAXRCPT) == 5
     async with running(memory_bus) as again:
-        assert again.get(values.MAXRCPT) == 5
+        assert again.get(smtp_values.MAXRCPT) == 5
 
 
 async def test_a_setting_of_a_newer_release_is_passed_over(memory_bus: MemoryBus) -> None:
     await Bucket(memory_bus, "control").put("invented", {"lines": ["x"]})
     async with running(memory_bus) as control:
         await control.set("maxrcpt", ("5",))
-        assert control.get(values.MAXRCPT) == 5
+        assert control.get(smtp_values.MAXRCPT) == 5
 
 
 async def test_a_stored_value_this_release_refuses_leaves_the_default(
@@ -89,5 +89,5 @@ async def test_a_stored_value_this_release_refuses_leaves_the_default(
     await Bucket(memory_bus, "control").put("maxrcpt", {"lines": ["many"]})
     async with running(memory_bus) as control:
         await control.set("databytes", ("1000",))
-        assert control.get(values.MAXRCPT) == 1000
-        assert control.get(values.DATABYTES) == 1000
+        assert control.get(smtp_values.MAXRCPT) == 1000
+        assert control.get(smtp_values.DATABYTES) == 1000

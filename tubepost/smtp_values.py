@@ -1,0 +1,52 @@
+"""The control settings of smtpd, and of what decides who may relay. Pure.
+
+Part of the table in control_values, which finds every Setting of this module.
+"""
+
+from ipaddress import IPv6Network
+
+from tubepost import tcprules
+from tubepost.setting import Setting, host_patterns, networks, number, one_line, senders
+
+SMTPGREETING = Setting[str | None](
+    "smtpgreeting",
+    one_line,
+    None,
+    "Text after 220; its first word should be the host name.",
+    "smtpd",
+)
+RCPTHOSTS = Setting[frozenset[str]](
+    "rcpthosts",
+    host_patterns,
+    frozenset(),
+    "Domains mail is taken for besides the ones in the directory: `host` or `.host`.",
+    "smtpd",
+)
+BADMAILFROM = Setting[frozenset[str]](
+    "badmailfrom",
+    senders,
+    frozenset(),
+    "Envelope senders that are refused: `user@host` or `@host`.",
+    "smtpd",
+)
+DATABYTES = Setting(
+    "databytes", number(0, 2**40), 52_428_800, "Octets a mail may have; 0 = no limit.", "smtpd"
+)
+MAXRCPT = Setting("maxrcpt", number(1, 100_000), 1000, "Recipients of one mail.", "smtpd")
+TIMEOUTSMTPD = Setting(
+    "timeoutsmtpd", number(1, 86_400), 1200, "Seconds smtpd waits for the client.", "smtpd"
+)
+TCPRULES = Setting(
+    "tcprules",
+    tcprules.parse,
+    tcprules.Rules(),
+    'tcpserver rules: 192.0.2.:allow,RELAYCLIENT="".',
+    "smtpd",
+)
+RELAYNETWORKS = Setting[tuple[IPv6Network, ...]](
+    "relaynetworks",
+    networks,
+    (),
+    "Loopback, private or other special networks that may come onto the relay list all the same.",
+    "popauth",
+)
