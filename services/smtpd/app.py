@@ -4,14 +4,15 @@ import asyncio
 import time
 
 from services.smtpd.api import router
+from services.smtpd.facts import Kind
+from services.smtpd.gather import Gatherer
 from services.smtpd.intake import SUBMISSION, Intake, watch_store
-from services.smtpd.listener import Listener
+from services.smtpd.listener import Listener, Parts
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
-from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
 from tubepost.runtime import Context, bound, server_tls
 from tubepost.settings import parse_listen
@@ -32,29 +33,22 @@ async def serve(settings: Settings, context: Context) -> None:
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
-                listeners = _listeners(settings, bus, control, directory, intake)
-                await _listen(settings, context, listeners)
+                gatherer = Gatherer(control, directory, RelayList(bus, time.time))
+                parts = Parts(bus, control, gatherer, intake)
+                await _listen(context, _listeners(settings, parts))
 
 
-def _listeners(
-    settings: Settings, bus: NatsBus, control: Control, directory: Directory, intake: Intake
-) -> dict[str, tuple[str, Listener]]:
+def _listeners(settings: Settings, parts: Parts) -> dict[str, tuple[str, Listener]]:
     """name -> (HOST:PORT, listener)."""
-    relay_list = RelayList(bus, time.time)
     tls = server_tls(settings.tls_cert, settings.tls_key)
-
-    def listener(name: str, *, auth_required: bool) -> Listener:
-        return Listener(name, bus, control, directory, relay_list, intake, tls, auth_required)
-
-    found = {"smtp": (settings.smtp, listener("smtp", auth_required=False))}
+    found = {"smtp": (settings.smtp, Listener("smtp", Kind.MX, parts, tls))}
     if settings.submission:
-        found[SUBMISSION] = (settings.submission, listener(SUBMISSION, auth_required=True))
+        listener = Listener(SUBMISSION, Kind.SUBMISSION, parts, tls)
+        found[SUBMISSION] = (settings.submission, listener)
     return found
 
 
-async def _listen(
-    settings: Settings, context: Context, listeners: dict[str, tuple[str, Listener]]
-) -> None:
+async def _listen(context: Context, listeners: dict[str, tuple[str, Listener]]) -> None:
     loop = asyncio.get_running_loop()
     servers = {}
     for name, (listen, listener) in listeners.items():

@@ -13,8 +13,9 @@ from typing import Any
 from aiosmtpd.smtp import SMTP
 
 from services.smtpd import policy
+from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
-from services.smtpd.policy import Client, Refusal
+from services.smtpd.refusal import Refusal
 from tubepost import maillog, smtp_values
 from tubepost.errors import BadInput
 from tubepost.relay_list import normal
@@ -65,11 +66,10 @@ class Connection(SMTP):
             loop=loop,
         )
         self._smtp_methods = {verb: partial(method, self) for verb, method in self.verbs.items()}
-        self._timeout_duration = listener.control.get(smtp_values.TIMEOUTSMTPD)
-        self.hostname = listener.control.greeting
+        self._timeout_duration = listener.parts.control.get(smtp_values.TIMEOUTSMTPD)
+        self.hostname = listener.parts.control.greeting
         self._listener = listener
         self._client = Client("")
-        self._helo = ""
         self._in_data = False
 
     async def _handle_client(self) -> None:
@@ -78,12 +78,12 @@ class Connection(SMTP):
         if not peer:
             return  # gone before we could look
         ip = normal(peer[0])
-        self._client = Client(ip, listener.control.get(smtp_values.TCPRULES).of(ip))
+        rule = listener.parts.control.get(smtp_values.TCPRULES).of(ip)
+        self._client = Client(ip, rule, kind=listener.kind)
         listener.joined(self)
-        refusal = policy.on_connect(self._client.rule)
+        refusal = policy.refusal(policy.CONNECT, self._client)
         if refusal:
             await self._refuse(refusal)
-            self._writer.close()
             return
         await super()._handle_client()
 
@@ -122,12 +122,11 @@ class Connection(SMTP):
         return "451 internal error (#4.3.0)"
 
     async def _refuse(self, refusal: Refusal, **facts: str) -> None:
-        maillog.refused(
-            refusal.verdict,
-            refusal.reply,
-            {"client": self._client.ip, "helo": self._helo, **facts},
-        )
+        client = {"client": self._client.ip, "helo": self._client.helo}
+        maillog.refused(refusal.verdict, refusal.reply, {**client, **facts})
         await self.push(refusal.reply)
+        if refusal.hang_up:
+            self._hang_up()
 
     def _unread(self, rest: bytes) -> None:
         """Pipelined commands behind the mail go back in front of what has come since."""

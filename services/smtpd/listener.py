@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Protocol
 
+from services.smtpd.facts import Kind
+from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
 from tubepost import metrics
 from tubepost.control import Control
-from tubepost.directory import Directory
-from tubepost.nats_bus import NatsBus
-from tubepost.relay_list import RelayList
+from tubepost.ports import Bus
 
 
 class Leavable(Protocol):
@@ -21,18 +21,24 @@ class Leavable(Protocol):
         """Ends the session, now or, while a mail is being taken, after its reply."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all listeners of a process share."""
+
+    bus: Bus
+    control: Control
+    gather: Gatherer
+    intake: Intake
+
+
 @dataclass
 class Listener:
-    """What the sessions of one listener share. `auth_required`: submission (RFC 6409)."""
+    """One port, and the sessions on it."""
 
     name: str
-    bus: NatsBus
-    control: Control
-    directory: Directory
-    relay_list: RelayList
-    intake: Intake
+    kind: Kind
+    parts: Parts
     tls: SSLContext | None
-    auth_required: bool
     sessions: set[Leavable] = field(default_factory=set)
     draining: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)

@@ -3,19 +3,20 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from services.smtpd import authenticate, commands, policy
 from services.smtpd.connection import READ_LIMIT, Connection, shared_parts
 from services.smtpd.data import DataReader
+from services.smtpd.facts import DataFacts, MailFacts
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
-from services.smtpd.policy import Client, RcptFacts, Refusal
-from tubepost import maillog, smtp_values, verp
+from services.smtpd.refusal import Refusal
+from services.smtpd.transaction import Transaction
+from tubepost import smtp_values
 from tubepost.address import Address, parse_address, printable
 from tubepost.errors import BadInput, StoreFull, Unavailable
-from tubepost.record import Envelope, Wish
-from tubepost.trace_headers import MAX_HOPS, hops
+from tubepost.trace_headers import hops
 
 MAX_AUTH_FAILURES = 3
 
@@ -25,31 +26,6 @@ def sessions(listener: Listener) -> Callable[[], "Session"]:
     loop = asyncio.get_running_loop()
     shared = shared_parts(listener)
     return lambda: Session(listener, shared, loop)
-
-
-@dataclass(slots=True)
-class Transaction:
-    """From MAIL on. `relay_user`: who opened the relay for one of the recipients."""
-
-    sender: str
-    ret: str = ""
-    envid: str = ""
-    recipients: list[str] = field(default_factory=list)
-    wishes: dict[str, Wish] = field(default_factory=dict)
-    relay_user: str = ""
-
-    def add(self, path: commands.Path) -> None:
-        """A recipient that was accepted."""
-        self.recipients.append(path.address)
-        if path.parameters:
-            given = path.parameters.get
-            self.wishes[path.address] = Wish(given("NOTIFY", ""), given("ORCPT", ""))
-
-    @property
-    def envelope(self) -> Envelope:
-        return Envelope(
-            self.sender, tuple(self.recipients), self.wishes, ret=self.ret, envid=self.envid
-        )
 
 
 class Session(Connection):
@@ -81,7 +57,7 @@ class Session(Connection):
 
     def _greet(self, hostname: str | None, *, extended: bool) -> None:
         self._set_rset_state()
-        self._helo = printable(hostname or "", 255)
+        self._client = replace(self._client, helo=printable(hostname or "", 255))
         if self.session:
             self.session.extended_smtp = extended
 
@@ -91,30 +67,32 @@ class Session(Connection):
 
     @property
     def _offers_auth(self) -> bool:
-        return self._listener.auth_required and self._tls_protocol is not None
+        return self._listener.kind.auth_required and self._tls_protocol is not None
 
     @property
     def _size_limit(self) -> int:
         of_rule = self._client.rule.variables.get("DATABYTES", "")
         if of_rule.isdecimal():
             return int(of_rule)
-        return self._listener.control.get(smtp_values.DATABYTES)
+        return self._listener.parts.control.get(smtp_values.DATABYTES)
 
     async def smtp_MAIL(self, arg: str | None) -> None:
-        refusal = policy.on_mail(self._client, auth_required=self._listener.auth_required)
-        if refusal:
-            await self._refuse(refusal)
-            return
         try:
             path = commands.parse_mail(arg or "")
         except BadInput as error:
             await self.push(_syntax_reply(error))
             return
-        refusal = policy.on_size(int(path.parameters.get("SIZE", 0)), self._size_limit)
+        given = path.parameters.get
+        facts = MailFacts(
+            client=self._client,
+            sender=path.address,
+            size=int(given("SIZE", 0)),
+            size_limit=self._size_limit,
+        )
+        refusal = policy.refusal(policy.MAIL, facts)
         if refusal:
             await self._refuse(refusal, sender=path.address)
             return
-        given = path.parameters.get
         self._transaction = Transaction(path.address, given("RET", ""), given("ENVID", ""))
         await self.push("250 ok")
 
@@ -137,33 +115,18 @@ class Session(Connection):
 
     async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
         try:
-            return policy.on_rcpt(await self._facts(transaction, recipient))
+            facts = await self._listener.parts.gather.about_recipient(
+                self._client,
+                transaction.sender,
+                recipient,
+                accepted_so_far=len(transaction.recipients),
+            )
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
-
-    async def _facts(self, transaction: Transaction, recipient: Address) -> RcptFacts:
-        """Gathers the facts; what would be refused is confirmed first. Raises Unavailable."""
-        control, directory = self._listener.control, self._listener.directory
-        facts = RcptFacts(
-            client=self._client,
-            sender=verp.owner(transaction.sender),
-            accepted_so_far=len(transaction.recipients),
-            max_recipients=control.get(smtp_values.MAXRCPT),
-            bad_senders=control.get(smtp_values.BADMAILFROM),
-            local=recipient.domain in directory.domains,
-            in_rcpthosts=policy.in_hosts(recipient.domain, control.get(smtp_values.RCPTHOSTS)),
-        )
-        if facts.needs_relay and await directory.confirmed_domain(recipient.domain):
-            facts = replace(facts, local=True)
-        if facts.local:
-            account = await directory.confirmed_account(recipient)
-            return replace(facts, mailbox_exists=account is not None)
-        if facts.needs_relay:
-            entry = await self._listener.relay_list.lookup(self._client.ip)
-            user = entry.user if entry else ""
-            transaction.relay_user = user or transaction.relay_user
-            return replace(facts, relay_user=user)
-        return facts
+        refusal = policy.refusal(policy.RCPT, facts)
+        if refusal is None:
+            transaction.relay_user = facts.relay_user or transaction.relay_user
+        return refusal
 
     async def smtp_DATA(self, arg: str | None) -> None:
         transaction = self._transaction
@@ -174,17 +137,25 @@ class Session(Connection):
         self._in_data = True
         try:
             data = await self._read_data()
-            if data.has_bare_line_ends:
-                await self._refuse(_BARE_LINE_END, sender=transaction.sender)
-                self._hang_up()
-                return
             self._stop_timeout()  # the client waits for us now, not we for it
-            reply = await self._take(transaction, data)
+            body = data.body()
+            facts = DataFacts(
+                client=self._client,
+                sender=transaction.sender,
+                too_big=data.too_big,
+                bare_line_ends=data.has_bare_line_ends,
+                hops=hops(body),
+            )
+            refusal = policy.refusal(policy.DATA, facts)
+            reply = "" if refusal else await self._take(transaction, body)
             self._reset_timeout()
         finally:
             self._in_data = False
         self._set_rset_state()
-        await self.push(reply)
+        if refusal:
+            await self._refuse(refusal, sender=facts.sender)
+        else:
+            await self.push(reply)
         if self._listener.draining:
             self.say_goodbye()
 
@@ -200,15 +171,10 @@ class Session(Connection):
                 self._unread(rest)
                 return data
 
-    async def _take(self, transaction: Transaction, data: DataReader) -> str:
-        body = data.body()
-        refusal = _on_data(data, body)
-        if refusal:
-            facts = {"client": self._client.ip, "sender": transaction.sender}
-            maillog.refused(refusal.verdict, refusal.reply, facts)
-            return refusal.reply
+    async def _take(self, transaction: Transaction, body: bytes) -> str:
+        """Into the queue; the reply."""
         try:
-            done = await self._listener.intake.accept(
+            done = await self._listener.parts.intake.accept(
                 transaction.envelope, body, self._source(transaction)
             )
         except StoreFull:
@@ -225,7 +191,7 @@ class Session(Connection):
         return Source(
             name=self._listener.name,
             client=self._client.ip,
-            helo=self._helo,
+            helo=self._client.helo,
             user=self._client.user or transaction.relay_user,
             protocol=protocol,
         )
@@ -267,7 +233,9 @@ class Session(Connection):
             user, password = await authenticate.credentials(
                 words[0].upper(), initial, self._challenge
             )
-            account = await authenticate.check(self._listener.bus, user, password, self._client.ip)
+            account = await authenticate.check(
+                self._listener.parts.bus, user, password, self._client.ip
+            )
         except BadInput as error:
             await self.push(_auth_error_reply(error))
         except Unavailable:
@@ -276,7 +244,7 @@ class Session(Connection):
             await self._auth_done(account)
 
     def _auth_refusal(self, words: list[str]) -> str | None:
-        if not self._listener.auth_required:
+        if not self._listener.kind.auth_required:
             return "503 auth not available (#5.3.3)"
         if not self._tls_protocol:
             return "538 auth not available without TLS (#5.3.3)"
@@ -290,7 +258,7 @@ class Session(Connection):
 
     async def _auth_done(self, account: str | None) -> None:
         if account:
-            self._client = Client(self._client.ip, self._client.rule, account)
+            self._client = replace(self._client, user=account)
             await self.push("235 ok, go ahead (#2.0.0)")
             return
         self._auth_failures += 1
@@ -320,16 +288,6 @@ Session.verbs = {
     "STARTTLS": Session.smtp_STARTTLS,
     "VRFY": Session.smtp_VRFY,
 }
-
-_BARE_LINE_END = Refusal("bare_line_end", "451 See https://cr.yp.to/docs/smtplf.html.")
-
-
-def _on_data(data: DataReader, body: bytes) -> Refusal | None:
-    if data.too_big:
-        return policy.TOO_BIG
-    if hops(body) >= MAX_HOPS:
-        return Refusal("hops", "554 too many hops, this message is looping (#5.4.6)")
-    return None
 
 
 def _syntax_reply(error: BadInput) -> str:

@@ -8,8 +8,10 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
+from services.smtpd.facts import Kind
+from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
-from services.smtpd.listener import Listener
+from services.smtpd.listener import Listener, Parts
 from services.smtpd.session import sessions
 from tests.tubepost.telling import Told
 from tubepost import subjects
@@ -109,8 +111,8 @@ async def running(bus: NatsBus, tls: ssl.SSLContext | None = None) -> AsyncItera
         await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
         await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)
         servers = [
-            await _listen(smtpd, "smtp", tls, auth_required=False),
-            await _listen(smtpd, "submission", tls, auth_required=True),
+            await _listen(smtpd, "smtp", Kind.MX, tls),
+            await _listen(smtpd, "submission", Kind.SUBMISSION, tls),
         ]
         try:
             yield smtpd
@@ -122,18 +124,11 @@ async def running(bus: NatsBus, tls: ssl.SSLContext | None = None) -> AsyncItera
 
 
 async def _listen(
-    smtpd: Smtpd, name: str, tls: ssl.SSLContext | None, *, auth_required: bool
+    smtpd: Smtpd, name: str, kind: Kind, tls: ssl.SSLContext | None
 ) -> asyncio.Server:
-    listener = Listener(
-        name=name,
-        bus=smtpd.bus,
-        control=smtpd.control,
-        directory=smtpd.directory,
-        relay_list=smtpd.relay_list,
-        intake=smtpd.intake,
-        tls=tls,
-        auth_required=auth_required,
-    )
+    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list)
+    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake)
+    listener = Listener(name, kind, parts, tls)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(sessions(listener), "127.0.0.1", 0)
     smtpd.listeners[name] = listener

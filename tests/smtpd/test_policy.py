@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from services.smtpd import policy
-from services.smtpd.policy import Client, RcptFacts
+from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts
+from services.smtpd.policies.recipient import in_hosts
 from tubepost.tcprules import Rule
 
 BADMAILFROM = "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)"
@@ -36,7 +37,7 @@ def facts(**changes: Any) -> RcptFacts:
 
 def reply(found: RcptFacts) -> str:
     """The reply of the chain, "" where it accepts."""
-    refusal = policy.on_rcpt(found)
+    refusal = policy.refusal(policy.RCPT, found)
     return refusal.reply if refusal else ""
 
 
@@ -156,18 +157,25 @@ def test_the_relay_list_is_asked_only_where_it_decides(changes: dict[str, Any]) 
 
 
 def test_a_denied_address_is_refused_when_it_connects() -> None:
-    refusal = policy.on_connect(Rule(allow=False, variables=RELAYS.variables))
+    refusal = policy.refusal(
+        policy.CONNECT, Client("192.0.2.1", Rule(allow=False, variables=RELAYS.variables))
+    )
     assert refusal is not None
     assert refusal.reply == "554 sorry, your address is not allowed here (#5.7.1)"
-    assert policy.on_connect(Rule()) is None
+    assert policy.refusal(policy.CONNECT, Client("192.0.2.1")) is None
 
 
 @pytest.mark.parametrize(
-    ("auth_required", "user", "refused"),
-    [(True, "", True), (True, "a@b.example", False), (False, "", False)],
+    ("kind", "user", "refused"),
+    [
+        (Kind.SUBMISSION, "", True),
+        (Kind.SUBMISSIONS, "", True),
+        (Kind.SUBMISSION, "a@b.example", False),
+        (Kind.MX, "", False),
+    ],
 )
-def test_submission_wants_a_login(auth_required: bool, user: str, refused: bool) -> None:
-    found = policy.on_mail(Client("192.0.2.1", user=user), auth_required=auth_required)
+def test_submission_wants_a_login(kind: Kind, user: str, refused: bool) -> None:
+    found = policy.refusal(policy.MAIL, MailFacts(client=Client("192.0.2.1", user=user, kind=kind)))
     assert (found is not None) == refused
     if found:
         assert found.reply == "530 authorization required (#5.7.1)"
@@ -178,7 +186,9 @@ def test_submission_wants_a_login(auth_required: bool, user: str, refused: bool)
     [(0, 10, False), (10, 10, False), (11, 10, True), (10**12, 0, False)],
 )
 def test_declared_size(declared: int, limit: int, refused: bool) -> None:
-    assert policy.on_size(declared, limit) == (policy.TOO_BIG if refused else None)
+    facts = MailFacts(client=Client("192.0.2.1"), size=declared, size_limit=limit)
+    found = policy.refusal(policy.MAIL, facts)
+    assert (found.verdict if found else "") == ("databytes" if refused else "")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +206,7 @@ def test_declared_size(declared: int, limit: int, refused: bool) -> None:
     ],
 )
 def test_rcpthosts(domain: str, listed: bool) -> None:
-    assert policy.in_hosts(domain, frozenset({"example.org", ".example.net"})) == listed
+    assert in_hosts(domain, frozenset({"example.org", ".example.net"})) == listed
 
 
 def test_every_refusal_has_a_name_and_a_code() -> None:
@@ -209,6 +219,6 @@ def test_every_refusal_has_a_name_and_a_code() -> None:
             facts(local=False),
             facts(mailbox_exists=False),
         )
-        if (refusal := policy.on_rcpt(bad))
+        if (refusal := policy.refusal(policy.RCPT, bad))
     ]
     assert names == ["rblsmtpd", "badmailfrom", "maxrcpt", "rcpthosts", "mailbox"]

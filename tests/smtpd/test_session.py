@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -160,14 +161,16 @@ class BrokenControl(Control):
 
 
 async def test_a_bug_is_temporary_and_shows_nothing(smtpd: Smtpd) -> None:
-    whole = smtpd.control
-    smtpd.listeners["smtp"].control = BrokenControl(smtpd.bus, "mail.example")
+    listener = smtpd.listeners["smtp"]
+    whole = listener.parts
+    broken = replace(whole.gather, control=BrokenControl(smtpd.bus, "mail.example"))
+    listener.parts = replace(whole, gather=broken)
     bugs = metrics.BUGS._value.get()
     async with connected(smtpd.ports["smtp"]) as client:
         reply = await client.ask("MAIL FROM:<joe@example.org>", "RCPT TO:<ann@example.net>")
         assert reply == "451 internal error (#4.3.0)"
         assert metrics.BUGS._value.get() == bugs + 1
-        smtpd.listeners["smtp"].control = whole
+        listener.parts = whole
         await client.begin_mail()
         assert (await client.ask(".")).startswith("250 ok ")
 

@@ -1,0 +1,35 @@
+"""Policies on a recipient: whether it may be relayed to, and whether it can get mail."""
+
+from services.smtpd.facts import RcptFacts
+from services.smtpd.refusal import Refusal
+
+
+def too_many_recipients(facts: RcptFacts) -> Refusal | None:
+    """452, so that the client sends the rest in a second transaction (RFC 5321 4.5.3.1.10)."""
+    if facts.accepted_so_far >= facts.max_recipients:
+        return Refusal("maxrcpt", "452 sorry, too many recipients (#4.5.3)")
+    return None
+
+
+def not_relayed(facts: RcptFacts) -> Refusal | None:
+    """No open relay: the one place that decides it."""
+    if facts.needs_relay and not facts.relay_user:
+        return Refusal(
+            "rcpthosts",
+            "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+        )
+    return None
+
+
+def no_mailbox(facts: RcptFacts) -> Refusal | None:
+    """Refused here, so that no bounce goes to a forged sender."""
+    if facts.local and not facts.mailbox_exists:
+        return Refusal("mailbox", "550 sorry, no mailbox here by that name (#5.1.1)")
+    return None
+
+
+def in_hosts(domain: str, hosts: frozenset[str]) -> bool:
+    """rcpthosts: `host` itself, or `.suffix` for everything below it."""
+    labels = domain.split(".")
+    suffixes = ("." + ".".join(labels[n:]) for n in range(1, len(labels)))
+    return domain in hosts or any(suffix in hosts for suffix in suffixes)
