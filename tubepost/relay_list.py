@@ -38,14 +38,19 @@ def key_for(ip: str) -> str:
     return f"v4.{number}" if number.version == 4 else f"v6.{int(number):032x}"
 
 
-def may_be_listed(ip: str, allowed: tuple[IPv6Network, ...]) -> bool:
+Networks = tuple[IPv6Network, ...]
+
+
+def may_be_listed(ip: str, *, allowed: Networks, ours: Networks = ()) -> bool:
     """Whether an address may come onto the list: global ones may, others only if allowed by name.
 
-    Loopback, private, shared (CGNAT's inside), link-local and reserved addresses are those of a
-    cluster, a proxy or a NAT: opening the relay for one of them opens it for many.
+    Loopback, private, shared (CGNAT's inside), link-local and reserved addresses, and `ours`, are
+    those of a cluster, a proxy or a NAT: opening the relay for one of them opens it for many.
     """
-    mapped = as_ipv6(ip)
-    return ip_address(normal(ip)).is_global or any(mapped in network for network in allowed)
+    number = as_ipv6(ip)
+    if any(number in network for network in allowed):
+        return True
+    return ip_address(normal(ip)).is_global and not any(number in network for network in ours)
 
 
 class RelayList:

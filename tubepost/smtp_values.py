@@ -47,6 +47,20 @@ RELAYNETWORKS = Setting[tuple[IPv6Network, ...]](
     "relaynetworks",
     networks,
     (),
-    "Loopback, private or other special networks that may come onto the relay list all the same.",
+    "Loopback, private, proxy or cluster networks that may come onto the relay list all the same.",
+    "popauth",
+)
+PROXYNETWORKS = Setting[tuple[IPv6Network, ...]](
+    "proxynetworks",
+    networks,
+    (),
+    "Load balancers whose PROXY header is believed; their own addresses never relay.",
+    "smtpd, popauth",
+)
+CLUSTERNETWORKS = Setting[tuple[IPv6Network, ...]](
+    "clusternetworks",
+    networks,
+    (),
+    "Public addresses of our own nodes and gateways: never put on the relay list.",
     "popauth",
 )

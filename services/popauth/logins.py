@@ -70,7 +70,9 @@ class Logins:
 
     async def _open_relay(self, account: Account, ip: str) -> None:
         """A failure here is logged, and the login still succeeds (RELAY-7)."""
-        if not may_be_listed(ip, self._control.get(smtp_values.RELAYNETWORKS)):
+        get = self._control.get
+        ours = get(smtp_values.PROXYNETWORKS) + get(smtp_values.CLUSTERNETWORKS)
+        if not may_be_listed(ip, allowed=get(smtp_values.RELAYNETWORKS), ours=ours):
             maillog.relay_opened(ip, account.address, result="not_listable")
             return
         try:

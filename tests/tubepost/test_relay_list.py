@@ -65,13 +65,20 @@ def test_what_is_no_address(text: str) -> None:
     ],
 )
 def test_who_may_be_listed(ip: str, listed: bool) -> None:
-    assert may_be_listed(ip, ()) is listed
+    assert may_be_listed(ip, allowed=()) is listed
 
 
 def test_what_is_allowed_by_name_may_be_listed() -> None:
     allowed = (IPv6Network("::ffff:10.1.0.0/112"), IPv6Network("fd00::/8"))
     asked = ["10.1.2.3", "::ffff:10.1.2.3", "fd12::1", "10.2.0.1", "127.0.0.1"]
-    assert [may_be_listed(ip, allowed) for ip in asked] == [True, True, True, False, False]
+    assert [may_be_listed(ip, allowed=allowed) for ip in asked] == [True, True, True, False, False]
+
+
+def test_our_own_public_addresses_are_not_listed_unless_named() -> None:
+    ours = (IPv6Network("2001:470::/32"), IPv6Network("::ffff:8.8.8.0/120"))
+    asked = ["8.8.8.8", "8.8.4.4", "2001:470::1"]
+    assert [may_be_listed(ip, allowed=(), ours=ours) for ip in asked] == [False, True, False]
+    assert all(may_be_listed(ip, allowed=ours, ours=ours) for ip in asked)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from tubepost.tcprules import as_ipv6
 
 SETTINGS = {s.name: s for s in vars(smtp_values).values() if isinstance(s, Setting)}
 
+NETWORKS = ("relaynetworks", "proxynetworks", "clusternetworks")
+
 TAKEN: dict[str, list[Lines]] = {
     "smtpgreeting": [("mx.example.org no spam",)],
     "rcpthosts": [(), ("example.org", ".example.net")],
@@ -22,7 +24,7 @@ TAKEN: dict[str, list[Lines]] = {
     "maxrcpt": [("1",), ("100000",)],
     "timeoutsmtpd": [("1",), ("86400",)],
     "tcprules": [(), ('10.:allow,RELAYCLIENT=""',)],
-    "relaynetworks": [(), ("10.0.0.0/8", "fd00::/8")],
+    **{key: [(), ("10.0.0.0/8", "fd00::/8")] for key in NETWORKS},
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtpgreeting": [(), ("a", "b")],
@@ -32,7 +34,7 @@ REFUSED: dict[str, list[Lines]] = {
     "maxrcpt": [("0",), ("100001",)],
     "timeoutsmtpd": [("0",), ("86401",)],
     "tcprules": [("10.:allow", "nonsense")],
-    "relaynetworks": [("10.",)],
+    **{key: [("10.",)] for key in NETWORKS},
 }
 
 
