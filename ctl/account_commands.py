@@ -46,11 +46,35 @@ def add_account(address: str, data: Data = None, password_stdin: FromStdin = Fal
 
 
 @accounts.command("passwd")
-def set_password(address: str, data: Data = None, password_stdin: FromStdin = False) -> None:
+def set_password(
+    address: str,
+    data: Data = None,
+    password_stdin: FromStdin = False,
+    reversible: Annotated[
+        bool, typer.Option("--reversible", help="Keep it readable, so that CRAM-MD5 works.")
+    ] = False,
+) -> None:
     """Change a mailbox's password."""
     api = Api(data)
-    api.put("accounts", address, "password", json={"password": _password(password_stdin)})
+    new = {"password": _password(password_stdin), "reversible": reversible}
+    api.put("accounts", address, "password", json=new)
     output.lines([f"changed the password of {address}"])
+
+
+@accounts.command("set")
+def set_rights(
+    address: str,
+    data: Data = None,
+    smtp: Annotated[bool | None, typer.Option(help="May log in at SMTP (AUTH).")] = None,
+    relay: Annotated[bool | None, typer.Option(help="A POP3 login opens the relay.")] = None,
+) -> None:
+    """Say what a mailbox's user may do."""
+    given = {"smtp": smtp, "relay": relay}
+    wanted = {name: may for name, may in given.items() if may is not None}
+    if not wanted:
+        raise BadInput("say what to set: --smtp or --no-smtp, --relay or --no-relay")
+    flags = Api(data).patch("accounts", address, json=wanted)["flags"]
+    output.lines([f"{address}: {' '.join(flags) or 'may do everything'}"])
 
 
 @accounts.command("remove")

@@ -45,6 +45,9 @@ class Api:
     def put(self, *path: str, **more: Any) -> Any:
         return self._call("PUT", path, **more)
 
+    def patch(self, *path: str, **more: Any) -> Any:
+        return self._call("PATCH", path, **more)
+
     def delete(self, *path: str, **more: Any) -> Any:
         return self._call("DELETE", path, **more)
 

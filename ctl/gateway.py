@@ -12,6 +12,7 @@ from starlette.background import BackgroundTask
 from ctl.services import SERVICES
 from tubepost.admin import problem
 
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
 
 
@@ -73,7 +74,7 @@ def create_gateway(
     async def metrics() -> Response:
         return Response(await gateway.metrics(), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_api_route("/v1/{path:path}", gateway.pass_on, methods=["GET", "POST", "PUT", "DELETE"])
+    app.add_api_route("/v1/{path:path}", gateway.pass_on, methods=METHODS)
     return app
 
 

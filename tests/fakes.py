@@ -20,6 +20,7 @@ BUCKETS = (
     subjects.DIRECTORY,
     subjects.CONTROL,
     subjects.PAUSES,
+    subjects.SECRETS,
 )
 RELAY_WINDOW = 10_800.0
 

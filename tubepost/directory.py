@@ -12,14 +12,26 @@ from tubepost.address import Address
 from tubepost.keyed import Bucket, Mirror, Value, quoted, unquoted
 from tubepost.ports import Bus
 
+NO_SMTP = "no_smtp"
+"""No AUTH at SMTP."""
+
+NO_RELAY = "no_relay"
+"""A POP3 login does not open the relay."""
+
+FLAGS = frozenset({NO_SMTP, NO_RELAY})
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`home`: folder below the mail root, in it `Maildir`. `password`: an argon2id hash."""
+    """`home`: folder below the mail root, in it `Maildir`. `password`: an argon2id hash.
+
+    `flags`: what this account may not do, of FLAGS (VADM-3, AUTH-7).
+    """
 
     address: str
     home: str
     password: str
+    flags: frozenset[str] = frozenset()
 
 
 def domain_key(domain: str) -> str:
@@ -31,7 +43,16 @@ def account_key(address: Address) -> str:
 
 
 def account_value(account: Account) -> Value:
-    return {"home": account.home, "password": account.password}
+    value: Value = {"home": account.home, "password": account.password}
+    if account.flags:
+        value["flags"] = sorted(account.flags)
+    return value
+
+
+def account_of(address: Address, value: Value) -> Account:
+    """What `account_value` made; what it does not know stays out, as an older release wrote."""
+    flags = frozenset(value.get("flags", ()))
+    return Account(str(address), str(value["home"]), str(value["password"]), flags)
 
 
 class Directory:
@@ -57,6 +78,20 @@ class Directory:
 
     def account(self, address: Address) -> Account | None:
         return self._accounts.get(address.key)
+
+    def owner(self, sender: Address) -> str:
+        """The account that an address belongs to, as it stands here; "" = none.
+
+        Its own address, or the longest account before a dash: `joe-lists@` is joe's, as qmail has
+        extensions, unless there is an account joe-lists.
+        """
+        local = sender.local
+        while local:
+            account = self.account(Address(local, sender.domain))
+            if account:
+                return account.address
+            local = local.rpartition("-")[0]
+        return ""
 
     async def confirmed_account(self, address: Address) -> Account | None:
         """As `account`, but "there is none" is the leader's word. Raises Unavailable.
@@ -93,5 +128,4 @@ class Directory:
         if value is None:
             self._accounts.pop(address.key, None)
         else:
-            account = Account(str(address), str(value["home"]), str(value["password"]))
-            self._accounts[address.key] = account
+            self._accounts[address.key] = account_of(address, value)

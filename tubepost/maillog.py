@@ -240,7 +240,9 @@ def login(service: str, user: str, client: str, *, result: str) -> None:
 
 
 def relay_opened(client: str, user: str, *, result: str) -> None:
-    """`result`: opened, not_listable (a private or loopback address), failed (bus away)."""
+    """`result`: opened, not_listable (a private or loopback address), no_relay (a flag of the
+    account), failed (bus away).
+    """
     metrics.RELAY_OPENED.labels(result).inc()
     _log.info("relay." + result, client=client, user=user)
 

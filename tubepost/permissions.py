@@ -22,6 +22,7 @@ class Rights:
 def rights(shards: int) -> dict[str, Rights]:
     """The rights of the five services. A shard's stream is a token of its own: no wildcard fits."""
     shared = (subjects.DIRECTORY, subjects.CONTROL)
+    of_popauth = (*shared, subjects.RELAY, subjects.SECRETS)
     schedulers = (subjects.MEMBERS, subjects.MOVED, subjects.JOBS_LOST)
     return {
         "smtpd": Rights(
@@ -58,8 +59,8 @@ def rights(shards: int) -> dict[str, Rights]:
         "local": _worker("local", shards, shared),
         "popauth": Rights(
             (
-                *(f"$KV.{bucket}.>" for bucket in (*shared, subjects.RELAY)),
-                *_reads([*shared, subjects.RELAY]),
+                *(f"$KV.{bucket}.>" for bucket in of_popauth),
+                *_reads(of_popauth),
             ),
             (_inbox("popauth"), subjects.AUTH_CHECK),
             answers=True,

@@ -283,7 +283,7 @@ def _buckets(plan: Plan) -> list[StreamConfig]:
         storage=StorageType.FILE if alone else StorageType.MEMORY,
         **({"persist_mode": PersistMode.ASYNC} if alone else {}),
     )
-    lasting = (subjects.DIRECTORY, subjects.CONTROL, subjects.PAUSES)
+    lasting = (subjects.DIRECTORY, subjects.CONTROL, subjects.PAUSES, subjects.SECRETS)
     return [relay, *(bucket(name) for name in lasting)]
 
 

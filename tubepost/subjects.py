@@ -16,6 +16,7 @@ DIRECTORY = "directory"
 CONTROL = "control"
 EVENTS = "EVENTS"
 PAUSES = "pauses"
+SECRETS = "secrets"
 
 LOCAL = "local"
 REMOTE = "remote"

@@ -4,8 +4,11 @@ Every change is one compare-and-set write: two operators at once cannot undo eac
 """
 
 import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 
 from services.popauth.passwords import Passwords
+from services.popauth.secrets import Secrets
 from tubepost import maillog, subjects
 from tubepost.address import Address, parse_address, parse_domain
 from tubepost.directory import Account, Directory, account_key, account_value, domain_key
@@ -28,6 +31,7 @@ class Accounts:
     def __init__(self, bus: Bus, directory: Directory, passwords: Passwords) -> None:
         self._directory, self._passwords = directory, passwords
         self._bucket = Bucket(bus, subjects.DIRECTORY)
+        self._secrets = Secrets(bus)
 
     async def add_domain(self, text: str) -> str:
         domain = _mail_domain(text)
@@ -56,16 +60,31 @@ class Accounts:
         maillog.changed("account added", name, ACTOR)
         return account.address
 
-    async def set_password(self, text: str, password: str) -> None:
+    async def set_password(self, text: str, password: str, *, reversible: bool = False) -> None:
+        """`reversible`: kept readable besides, for CRAM-MD5; otherwise such a secret ends here."""
         address, account = self._known_account(text)
-        changed = Account(account.address, account.home, await self._passwords.make(password))
+        changed = replace(account, password=await self._passwords.make(password))
         await self._write(account_key(address), account_value(changed))
+        if reversible:
+            await self._secrets.keep(changed, password)
+        else:
+            await self._secrets.forget(changed)
         maillog.changed("password changed", account.address, ACTOR)
+
+    async def set_flags(self, text: str, wanted: Mapping[str, bool]) -> Account:
+        """Sets flags of an account and takes others away; those not named stay as they are."""
+        address, account = self._known_account(text)
+        on = {flag for flag, is_set in wanted.items() if is_set}
+        changed = replace(account, flags=(account.flags - set(wanted)) | on)
+        await self._write(account_key(address), account_value(changed))
+        maillog.changed("flags changed", account.address, ACTOR)
+        return changed
 
     async def remove_account(self, text: str) -> None:
         """Its Maildir stays where it is: mail is never removed with an account."""
         address, account = self._known_account(text)
         await self._write(account_key(address), None)
+        await self._secrets.forget(account)
         maillog.changed("account removed", account.address, ACTOR)
 
     def _known_domain(self, text: str) -> str:

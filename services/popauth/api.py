@@ -10,7 +10,7 @@ from services.popauth.accounts import ACTOR, Accounts
 from tubepost import control_values, maillog
 from tubepost.admin import protected
 from tubepost.control import Control
-from tubepost.directory import Directory
+from tubepost.directory import NO_RELAY, NO_SMTP, Directory
 from tubepost.relay_list import RelayList
 
 
@@ -28,9 +28,17 @@ class NewAccount(BaseModel):
 
 
 class NewPassword(BaseModel):
-    """The password an account gets."""
+    """The password an account gets. `reversible`: CRAM-MD5 may be used with it."""
 
     password: str
+    reversible: bool = False
+
+
+class Rights(BaseModel):
+    """What an account may do; what is left out stays as it is."""
+
+    smtp: bool | None = None
+    relay: bool | None = None
 
 
 class NewLines(BaseModel):
@@ -82,7 +90,15 @@ def _add_accounts(routes: APIRouter, accounts: Accounts, directory: Directory) -
 
     @routes.put("/accounts/{address:path}/password", status_code=204)
     async def set_password(address: str, new: NewPassword) -> None:
-        await accounts.set_password(address, new.password)
+        await accounts.set_password(address, new.password, reversible=new.reversible)
+
+    @routes.patch("/accounts/{address:path}")
+    async def set_rights(address: str, new: Rights) -> dict[str, Any]:
+        """`flags`: what it may not do, after the change."""
+        given = {NO_SMTP: new.smtp, NO_RELAY: new.relay}
+        wanted = {flag: not may for flag, may in given.items() if may is not None}
+        account = await accounts.set_flags(address, wanted)
+        return {"address": account.address, "flags": sorted(account.flags)}
 
     @routes.delete("/accounts/{address:path}", status_code=204)
     async def remove_account(address: str) -> None:

@@ -9,6 +9,7 @@ from services.popauth.api import router
 from services.popauth.connection import Pop3Server, Pop3Service
 from services.popauth.logins import Logins
 from services.popauth.passwords import Passwords
+from services.popauth.secrets import Secrets
 from services.popauth.settings import Settings
 from tubepost import maillog, metrics, subjects
 from tubepost.control import Control
@@ -51,6 +52,7 @@ async def _run(
         passwords,
         relay_list,
         control,
+        secrets=Secrets(bus),
         mail_root=settings.mail_root,
         window=settings.relay_window,
         instance=f"{settings.hostname}-{os.getpid()}",

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from services.popauth.connection import Accepted, LoginResult, Refused, TryLater
 from services.popauth.passwords import Passwords
+from services.popauth.secrets import Secrets
 from tubepost import maillog, smtp_values
 from tubepost.address import AddressError, parse_address
 from tubepost.control import Control
-from tubepost.directory import Account, Directory
+from tubepost.directory import NO_RELAY, NO_SMTP, Account, Directory
 from tubepost.errors import StoreFull, Unavailable
 from tubepost.relay_list import RelayList, may_be_listed
 
@@ -26,13 +27,14 @@ class Logins:
         relay_list: RelayList,
         control: Control,
         *,
+        secrets: Secrets,
         mail_root: Path,
         window: float,
         instance: str,
     ) -> None:
         self._directory, self._passwords, self._control = directory, passwords, control
         self._relay_list, self._window, self._instance = relay_list, window, instance
-        self._mail_root = mail_root
+        self._mail_root, self._secrets = mail_root, secrets
 
     async def login(self, user: str, password: str, client_ip: str) -> LoginResult:
         """See connection.Authority."""
@@ -49,27 +51,46 @@ class Logins:
         return Accepted(account.address, self._mail_root / account.home)
 
     async def check(self, _subject: str, data: bytes) -> bytes:
-        """Answers `auth.check`: {user, password} -> {result, account}."""
+        """Answers `auth.check`: {user, password} or {user, challenge, digest} -> {result, account}.
+
+        `no_smtp`: the password is right, and the account may not use AUTH (AUTH-7).
+        """
         question = json.loads(data)
         try:
-            account = await self._proven(question["user"], question["password"])
+            account = await self._of_smtp(question)
         except Unavailable:
             return json.dumps({"result": "unavailable"}).encode()
-        result = (
-            {"result": "accepted", "account": account.address} if account else {"result": "refused"}
-        )
-        return json.dumps(result).encode()
+        if account is None:
+            return json.dumps({"result": "refused"}).encode()
+        if NO_SMTP in account.flags:
+            return json.dumps({"result": "no_smtp"}).encode()
+        return json.dumps({"result": "accepted", "account": account.address}).encode()
+
+    async def _of_smtp(self, question: dict[str, str]) -> Account | None:
+        user = question["user"]
+        if "digest" not in question:
+            return await self._proven(user, question["password"])
+        account = await self._named(user)
+        challenge, digest = question["challenge"], question["digest"]
+        proven = await self._secrets.proves(account, user, challenge, digest)
+        return account if proven else None
 
     async def _proven(self, user: str, password: str) -> Account | None:
-        try:
-            account = await self._directory.confirmed_account(parse_address(user))
-        except AddressError:
-            account = None
+        account = await self._named(user)
         stored = account.password if account else None
         return account if await self._passwords.check(stored, password) else None
 
+    async def _named(self, user: str) -> Account | None:
+        try:
+            return await self._directory.confirmed_account(parse_address(user))
+        except AddressError:
+            return None
+
     async def _open_relay(self, account: Account, ip: str) -> None:
         """A failure here is logged, and the login still succeeds (RELAY-7)."""
+        if NO_RELAY in account.flags:
+            maillog.relay_opened(ip, account.address, result="no_relay")
+            return
         get = self._control.get
         ours = get(smtp_values.PROXYNETWORKS) + get(smtp_values.CLUSTERNETWORKS)
         if not may_be_listed(ip, allowed=get(smtp_values.RELAYNETWORKS), ours=ours):

@@ -172,6 +172,8 @@ async def test_popauth_writes_directory_control_and_relay(
     revision = await Bucket(popauth, "directory").put(domain_key("example.org"), {}, expect=0)
     await Bucket(popauth, "directory").put(domain_key("example.org"), None, expect=revision)
     await Bucket(popauth, "control").put("me", {"lines": ["mx.example.org"]})
+    await Bucket(popauth, "secrets").put("account.org.joe", {"secret": "x"})
+    assert await Bucket(popauth, "secrets").get("account.org.joe", leader=True) is not None
     await relay_list.add(CLIENT, user="joe", window=60, by="pop-1")
     assert [entry.ip for entry in await relay_list.entries()] == [CLIENT]
     assert complaints == []

@@ -140,6 +140,12 @@ async def test_a_request_comes_through_as_it_was(
     assert json.loads(answer.json()["body"]) == {"password": "é"}
 
 
+async def test_a_change_of_a_part_comes_through(gateway: httpx.AsyncClient, behind: Behind) -> None:
+    answer = await gateway.patch("/v1/accounts/ann@example.org", json={"smtp": False})
+    assert json.loads(answer.json()["body"]) == {"smtp": False}
+    assert [asked.method for asked in behind.asked] == ["PATCH"]
+
+
 async def test_an_unknown_resource_is_a_problem_document(gateway: httpx.AsyncClient) -> None:
     answer = await gateway.get("/v1/nothing/here")
     assert answer.status_code == 404

@@ -21,6 +21,7 @@ THINGS: dict[str, tuple[str, str]] = {
             subjects.RELAY,
             subjects.LEASES,
             subjects.PAUSES,
+            subjects.SECRETS,
         )
     },
 }

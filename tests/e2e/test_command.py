@@ -41,6 +41,11 @@ def test_domains_and_accounts_come_and_go(shared: Platform) -> None:
     )
     passwd = ("account", "passwd", "bob@new.example", "--password-stdin")
     assert shared.ok(*passwd, stdin=b"another one\n") == "changed the password of bob@new.example\n"
+    assert shared.ok(*passwd, "--reversible", stdin=b"another one\n").startswith("changed ")
+    rights = ("account", "set", "bob@new.example")
+    assert shared.ok(*rights, "--no-smtp") == "bob@new.example: no_smtp\n"
+    assert shared.ok(*rights, "--smtp") == "bob@new.example: may do everything\n"
+    assert refused(shared, *rights, code=2).startswith("tubepost: say what to set")
     left = "new.example has 1 accounts; remove them first"
     assert refused(shared, "domain", "remove", "new.example") == left
     assert shared.ok("account", "remove", "bob@new.example") == "removed bob@new.example\n"

@@ -11,7 +11,7 @@ from services.popauth.passwords import Passwords
 from tests.fakes import MemoryBus
 from tests.popauth.directory import PATIENCE, Office, office
 from tubepost.address import Address, parse_address
-from tubepost.directory import Directory
+from tubepost.directory import NO_RELAY, NO_SMTP, Directory
 from tubepost.errors import BadInput, Conflict, Exists, NotFound, Unavailable
 from tubepost.tasks import background
 
@@ -189,3 +189,21 @@ def test_a_home_is_a_safe_path(local: str) -> None:
 def test_two_mailboxes_have_two_homes(one: str, other: str) -> None:
     a, b = Address(one, "example.net"), Address(other, "example.net")
     assert (home_of(a) == home_of(b)) == (a.key == b.key)
+
+
+async def test_flags_come_and_go_and_a_new_password_leaves_them(real: Office) -> None:
+    await real.accounts.add_domain("example.net")
+    await real.accounts.add_account("ann@example.net", PASSWORD)
+
+    async def flags(wanted: dict[str, bool]) -> set[str]:
+        await real.accounts.set_flags("Ann@example.net", wanted)
+        account = real.directory.account(ANN)
+        return set(account.flags) if account else set()
+
+    assert await flags({NO_SMTP: True}) == {NO_SMTP}
+    assert await flags({NO_RELAY: True}) == {NO_SMTP, NO_RELAY}
+    await real.accounts.set_password("ann@example.net", "staple battery")
+    assert await flags({NO_SMTP: False}) == {NO_RELAY}
+    assert await flags({}) == {NO_RELAY}
+    with pytest.raises(NotFound):
+        await real.accounts.set_flags("bob@example.net", {NO_SMTP: True})

@@ -98,6 +98,31 @@ async def test_passwords(http: httpx.AsyncClient, real: Office) -> None:
     is_problem(await http.put("/v1/accounts/bob@example.net/password", json=new), 404)
 
 
+async def test_a_reversible_password_is_not_shown(http: httpx.AsyncClient, real: Office) -> None:
+    await http.post("/v1/domains", json={"name": "example.net"})
+    await http.post("/v1/accounts", json=ANN)
+    new = {"password": "staple battery", "reversible": True}
+    answer = await http.put("/v1/accounts/ann@example.net/password", json=new)
+    assert (answer.status_code, answer.text) == (204, "")
+    assert await real.bus.count("KV_secrets") == 1
+
+
+async def test_what_an_account_may_do(http: httpx.AsyncClient) -> None:
+    await http.post("/v1/domains", json={"name": "example.net"})
+    await http.post("/v1/accounts", json=ANN)
+    where = "/v1/accounts/ann@example.net"
+
+    async def flags(**rights: Any) -> Any:
+        return (await http.patch(where, json=rights)).json()
+
+    assert await flags(smtp=False) == {"address": "ann@example.net", "flags": ["no_smtp"]}
+    assert (await flags(relay=False))["flags"] == ["no_relay", "no_smtp"]
+    assert (await flags(smtp=True))["flags"] == ["no_relay"]
+    assert (await flags())["flags"] == ["no_relay"]
+    is_problem(await http.patch(where, json={"smtp": "perhaps"}), 400)
+    is_problem(await http.patch("/v1/accounts/bob@example.net", json={"smtp": True}), 404)
+
+
 async def test_no_answer_has_a_hash_or_a_password(http: httpx.AsyncClient) -> None:
     await http.post("/v1/domains", json={"name": "example.net"})
     shown = (await http.post("/v1/accounts", json=ANN)).text

@@ -10,6 +10,7 @@ import pytest
 from services.popauth.accounts import home_of
 from services.popauth.connection import Accepted, Refused, TryLater
 from services.popauth.logins import Logins
+from services.popauth.secrets import Secrets
 from tests.fakes import MemoryBus
 from tests.popauth.directory import Office, office
 from tubepost import subjects
@@ -38,6 +39,7 @@ def logins(office: Office, bus: Bus) -> Logins:
         office.passwords,
         RelayList(bus, lambda: NOW),
         office.control,
+        secrets=Secrets(bus),
         mail_root=ROOT,
         window=600,
         instance="popauth-1",
@@ -256,6 +258,29 @@ async def test_smtpd_hears_that_it_cannot_be_told_now(
     question = json.dumps({"user": "bob@example.net", "password": PASSWORD}).encode()
     answer = await some.check(subjects.AUTH_CHECK, question)
     assert json.loads(answer) == {"result": "unavailable"}
+
+
+async def test_an_account_may_not_open_the_relay(real: Office, bus: NatsBus) -> None:
+    """NO_RELAY (VADM-3): its mail can be read all the same."""
+    some = await set_up(real, bus)
+    await real.accounts.set_flags("ann@example.net", {"no_relay": True})
+    assert isinstance(await some.login("ann@example.net", PASSWORD, CLIENT), Accepted)
+    assert await RelayList(bus, lambda: NOW).entries() == []
+
+
+async def test_an_account_may_not_use_auth(real: Office, bus: NatsBus) -> None:
+    """NO_SMTP (AUTH-7): POP3 is not SMTP. A wrong password is a wrong password."""
+    some = await set_up(real, bus)
+    await real.accounts.set_flags("ann@example.net", {"no_smtp": True})
+
+    async def check(password: str) -> dict[str, str]:
+        question = json.dumps({"user": "ann@example.net", "password": password})
+        found: dict[str, str] = json.loads(await some.check("auth.check", question.encode()))
+        return found
+
+    assert await check(PASSWORD) == {"result": "no_smtp"}
+    assert await check("wrong") == {"result": "refused"}
+    assert isinstance(await some.login("ann@example.net", PASSWORD, CLIENT), Accepted)
 
 
 async def test_nobody_answers_without_popauth(bus: NatsBus) -> None:

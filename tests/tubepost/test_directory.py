@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from tests.fakes import MemoryBus
 from tubepost.address import Address, parse_address
-from tubepost.directory import Account, Directory, account_key, account_value, domain_key
+from tubepost.directory import FLAGS, Account, Directory, account_key, account_value, domain_key
 from tubepost.errors import Unavailable
 from tubepost.keyed import Bucket
 
@@ -96,3 +97,36 @@ async def test_there_is_none_needs_the_leaders_word(
         await directory.confirmed_account(JOE)
     with pytest.raises(Unavailable):
         await directory.confirmed_domain("example.org")
+
+
+async def test_flags_are_kept_and_an_account_without_them_is_written_as_ever(
+    directory: Directory, bucket: Bucket
+) -> None:
+    assert account_value(ACCOUNT) == {"home": ACCOUNT.home, "password": ACCOUNT.password}
+    flagged = replace(ACCOUNT, flags=FLAGS)
+    await directory.mirror.seen(await bucket.put(account_key(JOE), account_value(flagged)))
+    assert directory.account(JOE) == flagged
+
+
+@pytest.mark.parametrize(
+    ("sender", "owner"),
+    [
+        ("joe@example.org", "joe@example.org"),
+        ("Joe-Lists-dogs@Example.ORG", "joe@example.org"),
+        ("joe-@example.org", "joe@example.org"),
+        ("joe-lee@example.org", "joe-lee@example.org"),
+        ("joe-lee-x@example.org", "joe-lee@example.org"),
+        ("joey@example.org", ""),
+        ("-joe@example.org", ""),
+        ("joe@example.net", ""),
+        ('"joe-x y"@example.org', "joe@example.org"),
+        ("x@[192.0.2.1]", ""),
+    ],
+)
+async def test_whose_an_address_is(
+    directory: Directory, bucket: Bucket, sender: str, owner: str
+) -> None:
+    for name in ("joe@example.org", "joe-lee@example.org"):
+        revision = await bucket.put(account_key(parse_address(name)), account_value(ACCOUNT))
+    await directory.mirror.seen(revision)
+    assert directory.owner(parse_address(sender)) == owner
