@@ -52,6 +52,28 @@ def number(low: int, high: int) -> Callable[[Lines], int]:
     return parse
 
 
+def one_of(*words: str) -> Callable[[Lines], str]:
+    def parse(lines: Lines) -> str:
+        word = one_line(lines).lower()
+        if word not in words:
+            raise BadInput(f"{word!r} is none of: {', '.join(words)}")
+        return word
+
+    return parse
+
+
+def some_of(*words: str) -> Callable[[Lines], tuple[str, ...]]:
+    """One or more, in the order given; on one line or on several."""
+
+    def parse(lines: Lines) -> tuple[str, ...]:
+        given = tuple(dict.fromkeys(" ".join(lines).lower().split()))
+        if not given or set(given) - set(words):
+            raise BadInput(f"give one or more of: {', '.join(words)}")
+        return given
+
+    return parse
+
+
 def mailbox(lines: Lines) -> str:
     text = one_line(lines)
     if "@" in text:

@@ -6,7 +6,16 @@ Part of the table in control_values, which finds every Setting of this module.
 from ipaddress import IPv6Network
 
 from tubepost import tcprules
-from tubepost.setting import Setting, host_patterns, networks, number, one_line, senders
+from tubepost.setting import (
+    Setting,
+    host_patterns,
+    networks,
+    number,
+    one_line,
+    one_of,
+    senders,
+    some_of,
+)
 
 SMTPGREETING = Setting[str | None](
     "smtpgreeting",
@@ -63,4 +72,38 @@ CLUSTERNETWORKS = Setting[tuple[IPv6Network, ...]](
     (),
     "Public addresses of our own nodes and gateways: never put on the relay list.",
     "popauth",
+)
+AUTHMECHANISMS = Setting[tuple[str, ...]](
+    "authmechanisms",
+    some_of("plain", "login", "cram-md5"),
+    ("plain", "login"),
+    "Mechanisms of AUTH, as EHLO shows them: `plain login` (the default), and `cram-md5`, for"
+    " accounts with a `--reversible` password.",
+    "smtpd",
+)
+AUTHPLAINTEXT = Setting(
+    "authplaintext", number(0, 1), 0, "1 = AUTH without TLS, too: trusted networks only.", "smtpd"
+)
+AUTHOLDLINE = Setting(
+    "autholdline", number(0, 1), 0, "1 = EHLO shows `AUTH=` besides, for old Outlook.", "smtpd"
+)
+AUTHONMX = Setting(
+    "authonmx", number(0, 1), 0, "1 = AUTH on the MX listener, too; never required there.", "smtpd"
+)
+AUTHDELAY = Setting(
+    "authdelay", number(0, 60), 5, "Seconds until the reply to a wrong password.", "smtpd"
+)
+AUTHMAILFROM = Setting(
+    "authmailfrom",
+    one_of("any", "domain", "account"),
+    "any",
+    "Senders of who is logged in: `any`, those of his `domain`, or of his `account` only.",
+    "smtpd",
+)
+RELAYMAILFROM = Setting(
+    "relaymailfrom",
+    one_of("any", "domain", "account"),
+    "any",
+    "The same for who relays by the relay list.",
+    "smtpd",
 )

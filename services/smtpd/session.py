@@ -1,24 +1,22 @@
-"""An SMTP session: its verbs, their replies, DATA and AUTH. What may be done is policy's to say."""
+"""An SMTP session: its verbs, their replies, DATA. What may be done is policy's to say."""
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 
-from services.smtpd import authenticate, commands, policy
-from services.smtpd.connection import READ_LIMIT, Connection, shared_parts
+from services.smtpd import commands, policy
+from services.smtpd.connection import READ_LIMIT, shared_parts
 from services.smtpd.data import DataReader
 from services.smtpd.facts import DataFacts, MailFacts
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
+from services.smtpd.login import LoginConnection
 from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
 from tubepost.address import Address, parse_address, printable
 from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.trace_headers import hops
-
-MAX_AUTH_FAILURES = 3
 
 
 def sessions(listener: Listener) -> Callable[[], "Session"]:
@@ -28,11 +26,8 @@ def sessions(listener: Listener) -> Callable[[], "Session"]:
     return lambda: Session(listener, shared, loop)
 
 
-class Session(Connection):
+class Session(LoginConnection):
     """What a client may say, verb by verb."""
-
-    _transaction: Transaction | None = None
-    _auth_failures = 0
 
     def _set_rset_state(self) -> None:
         """Called by aiosmtpd where the protocol resets a session (RFC 3207 4.2, RFC 5321 4.1.4)."""
@@ -49,8 +44,7 @@ class Session(Connection):
         offers.append(f"SIZE {limit}" if limit else "SIZE")
         if self.tls_context and not self._tls_protocol:
             offers.append("STARTTLS")
-        if self._offers_auth:
-            offers.append("AUTH " + " ".join(authenticate.MECHANISMS))
+        offers += self._auth_offers()
         lines = [self.hostname.split()[0], *offers]
         reply = [f"250{'-' if n < len(lines) - 1 else ' '}{text}" for n, text in enumerate(lines)]
         await self.push("\r\n".join(reply))
@@ -64,10 +58,6 @@ class Session(Connection):
     @property
     def _extended(self) -> bool:
         return bool(self.session and self.session.extended_smtp)
-
-    @property
-    def _offers_auth(self) -> bool:
-        return self._listener.kind.auth_required and self._tls_protocol is not None
 
     @property
     def _size_limit(self) -> int:
@@ -222,56 +212,6 @@ class Session(Connection):
             return
         await super().smtp_STARTTLS(arg or "")
 
-    async def smtp_AUTH(self, arg: str | None) -> None:
-        words = (arg or "").split()
-        refusal = self._auth_refusal(words)
-        if refusal:
-            await self.push(refusal)
-            return
-        initial = words[1] if len(words) == 2 else None
-        try:
-            user, password = await authenticate.credentials(
-                words[0].upper(), initial, self._challenge
-            )
-            account = await authenticate.check(
-                self._listener.parts.bus, user, password, self._client.ip
-            )
-        except BadInput as error:
-            await self.push(_auth_error_reply(error))
-        except Unavailable:
-            await self.push("454 oops, unable to check your password now (#4.3.0)")
-        else:
-            await self._auth_done(account)
-
-    def _auth_refusal(self, words: list[str]) -> str | None:
-        if not self._listener.kind.auth_required:
-            return "503 auth not available (#5.3.3)"
-        if not self._tls_protocol:
-            return "538 auth not available without TLS (#5.3.3)"
-        if self._client.user:
-            return "503 you're already authenticated (#5.5.0)"
-        if self._transaction is not None:
-            return "503 no auth during mail transaction (#5.5.0)"
-        if len(words) not in (1, 2):
-            return "501 malformed auth input (#5.5.4)"
-        return None
-
-    async def _auth_done(self, account: str | None) -> None:
-        if account:
-            self._client = replace(self._client, user=account)
-            await self.push("235 ok, go ahead (#2.0.0)")
-            return
-        self._auth_failures += 1
-        await self.push("535 authentication failed (#5.7.8)")
-        if self._auth_failures >= MAX_AUTH_FAILURES:
-            self._hang_up()
-
-    async def _challenge(self, octets: bytes) -> str:
-        await self.push("334 " + b64encode(octets).decode())
-        line = await self._line()
-        self._reset_timeout()
-        return line.decode("latin-1").strip()
-
 
 Session.verbs = {
     "AUTH": Session.smtp_AUTH,
@@ -294,11 +234,3 @@ def _syntax_reply(error: BadInput) -> str:
     if isinstance(error, commands.UnknownParameter):
         return f"555 syntax error: {error} (#5.5.4)"
     return f"501 syntax error: {error} (#5.5.4)"
-
-
-def _auth_error_reply(error: BadInput) -> str:
-    if isinstance(error, authenticate.Cancelled):
-        return "501 auth exchange canceled (#5.0.0)"
-    if isinstance(error, authenticate.UnknownMechanism):
-        return "504 auth type unimplemented (#5.5.1)"
-    return "501 malformed auth input (#5.5.4)"

@@ -25,6 +25,16 @@ TCPRULES = (
     '127.0.0.5:allow,RBLSMTPD="-go away"',
     '127.0.0.6:allow,DATABYTES="200"',
 )
+SETTINGS = {
+    "auth-on-mx": {"authonmx": "1", "autholdline": "1"},
+    "submission-auth-plaintext": {"authplaintext": "1", "authmechanisms": "login plain"},
+    "submission-cram-md5": {"authmechanisms": "plain cram-md5"},
+    "submission-sender-of-account": {"authmailfrom": "account"},
+    "submission-sender-of-domain": {"authmailfrom": "domain"},
+    "relay-list-sender": {"relaymailfrom": "account"},
+}
+"""Control settings that only one file speaks of."""
+
 LISTED = ("127.0.0.3", "127.0.0.7")
 NO_MORE_LISTED = "127.0.0.8"
 
@@ -39,7 +49,7 @@ VARIABLES = {
 
 
 async def set_up(smtpd: Smtpd) -> None:
-    """ann has a mailbox here, bob logs in, and the control settings the files speak of."""
+    """Three have mailboxes here, ann and bob log in, and the settings the files speak of."""
     await smtpd.set(
         me="mail.example",
         databytes="5000",
@@ -48,8 +58,8 @@ async def set_up(smtpd: Smtpd) -> None:
         rcpthosts=("backup.example", ".sub.example"),
         tcprules=TCPRULES,
     )
-    await smtpd.add_accounts("ann@example.net")
-    await smtpd.answer_logins(bob="correct horse")
+    await smtpd.add_accounts("ann@example.net", "ann-lee@example.net", "bob@example.net")
+    await smtpd.answer_logins(bob="correct horse", ann="staple battery")
     for ip in LISTED:
         await smtpd.relay_list.add(ip, user="bob@example.net", window=3600, by="test")
     an_hour_ago = RelayList(smtpd.bus, lambda: time.time() - 3600)
@@ -66,6 +76,7 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
     async with running(bus, server_tls(*cert)) as smtpd:
         await set_up(smtpd)
+        await smtpd.set(**SETTINGS.get(path.stem, {}))
         listener = "submission" if path.stem.startswith("submission") else "smtp"
         await play(path, "127.0.0.1", smtpd.ports[listener], variables=VARIABLES)
         accepted = [line for line in conversation(path, VARIABLES) if " qp " in line.text]

@@ -45,7 +45,7 @@ def test_domains_and_accounts_come_and_go(shared: Platform) -> None:
     rights = ("account", "set", "bob@new.example")
     assert shared.ok(*rights, "--no-smtp") == "bob@new.example: no_smtp\n"
     assert shared.ok(*rights, "--smtp") == "bob@new.example: may do everything\n"
-    assert refused(shared, *rights, code=2).startswith("tubepost: say what to set")
+    assert refused(shared, *rights, code=2).startswith("say what to set")
     left = "new.example has 1 accounts; remove them first"
     assert refused(shared, "domain", "remove", "new.example") == left
     assert shared.ok("account", "remove", "bob@new.example") == "removed bob@new.example\n"

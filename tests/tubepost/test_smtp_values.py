@@ -25,6 +25,10 @@ TAKEN: dict[str, list[Lines]] = {
     "timeoutsmtpd": [("1",), ("86400",)],
     "tcprules": [(), ('10.:allow,RELAYCLIENT=""',)],
     **{key: [(), ("10.0.0.0/8", "fd00::/8")] for key in NETWORKS},
+    **{key: [("0",), ("1",)] for key in ("authplaintext", "autholdline", "authonmx")},
+    "authmechanisms": [("plain",), ("LOGIN plain",), ("cram-md5", "plain login")],
+    "authdelay": [("0",), ("60",)],
+    **{key: [("any",), ("Domain",), ("account",)] for key in ("authmailfrom", "relaymailfrom")},
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtpgreeting": [(), ("a", "b")],
@@ -35,6 +39,10 @@ REFUSED: dict[str, list[Lines]] = {
     "timeoutsmtpd": [("0",), ("86401",)],
     "tcprules": [("10.:allow", "nonsense")],
     **{key: [("10.",)] for key in NETWORKS},
+    **{key: [("2",), ("yes",), ()] for key in ("authplaintext", "autholdline", "authonmx")},
+    "authmechanisms": [(), (" ",), ("plain digest-md5",)],
+    "authdelay": [("-1",), ("61",), ()],
+    **{key: [(), ("all",), ("any", "domain")] for key in ("authmailfrom", "relaymailfrom")},
 }
 
 
@@ -111,3 +119,13 @@ def test_no_list_setting_lets_anybody_relay_by_default() -> None:
     assert smtp_values.RCPTHOSTS.default == frozenset()
     assert smtp_values.RELAYNETWORKS.default == ()
     assert not smtp_values.TCPRULES.default.of("127.0.0.1").relays
+
+
+def test_mechanisms_keep_their_order_and_stand_there_once() -> None:
+    assert parsed("authmechanisms", "login PLAIN", "login") == ("login", "plain")
+
+
+def test_nothing_is_weaker_than_tls_by_default() -> None:
+    """AUTH-6: no password in the clear, and none that has to be stored readable."""
+    assert "cram-md5" not in smtp_values.AUTHMECHANISMS.default
+    assert smtp_values.AUTHPLAINTEXT.default == smtp_values.AUTHONMX.default == 0

@@ -14,7 +14,7 @@ def denied_by_rule(client: Client) -> Refusal | None:
 def not_logged_in(facts: MailFacts) -> Refusal | None:
     """A submission listener serves only those who are logged in (RFC 6409 4.3)."""
     if facts.client.kind.auth_required and not facts.client.user:
-        return Refusal("auth_required", "530 authorization required (#5.7.1)")
+        return Refusal("auth_required", "530 Authorization required (#5.7.1)")
     return None
 
 
