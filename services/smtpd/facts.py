@@ -39,14 +39,31 @@ class Client:
     tls: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Who sends as whom, where a setting limits it to his `domain` or his `account`.
+
+    `owner`: the account the sender belongs to, "" = none of ours.
+    """
+
+    user: str
+    sender: str
+    limit: str
+    owner: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailFacts:
-    """At MAIL. `size`: octets the client declared, 0 = it did not say; `size_limit` 0 = none."""
+    """At MAIL. `size`: octets the client declared, 0 = it did not say; `size_limit` 0 = none.
+
+    `sending`: of who is logged in; None = any sender will do.
+    """
 
     client: Client
     sender: str = ""
     size: int = 0
     size_limit: int = 0
+    sending: Sending | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +71,7 @@ class RcptFacts:
     """At RCPT: everything a decision about one recipient needs.
 
     `sender` is the owner where it is a VERP sender. `relay_user`: who opened the relay for the
-    client's address by logging in, "" = nobody.
+    client's address by logging in, "" = nobody. `sending`: his; None = any sender will do.
     """
 
     client: Client
@@ -67,6 +84,7 @@ class RcptFacts:
     in_rcpthosts: bool = False
     mailbox_exists: bool = False
     relay_user: str = ""
+    sending: Sending | None = None
 
     @property
     def ours(self) -> bool:

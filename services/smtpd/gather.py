@@ -5,10 +5,10 @@ It judges nothing. What would be refused is confirmed first, by the leader's wor
 
 from dataclasses import dataclass, replace
 
-from services.smtpd.facts import Client, RcptFacts
+from services.smtpd.facts import Client, RcptFacts, Sending
 from services.smtpd.policies.recipient import in_hosts
 from tubepost import smtp_values, verp
-from tubepost.address import Address
+from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.relay_list import RelayList
@@ -44,5 +44,24 @@ class Gatherer:
             return replace(facts, mailbox_exists=account is not None)
         if facts.needs_relay:
             entry = await self.relay_list.lookup(client.ip)
-            return replace(facts, relay_user=entry.user if entry else "")
+            user = entry.user if entry else ""
+            sending = self._sending(user, facts.sender, get(smtp_values.RELAYMAILFROM))
+            return replace(facts, relay_user=user, sending=sending)
         return facts
+
+    def about_login(self, user: str, sender: str) -> Sending | None:
+        """`user`: who is logged in by AUTH; `sender` as he gave it. None: nothing limits him."""
+        if not user:
+            return None
+        return self._sending(user, verp.owner(sender), self.control.get(smtp_values.AUTHMAILFROM))
+
+    def _sending(self, user: str, sender: str, limit: str) -> Sending | None:
+        if not user or limit == "any":
+            return None
+        return Sending(user, sender, limit, self._owner(sender) if limit == "account" else "")
+
+    def _owner(self, sender: str) -> str:
+        try:
+            return self.directory.owner(parse_address(sender))
+        except AddressError:  # the null sender: nobody's
+            return ""

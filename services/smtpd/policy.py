@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts
-from services.smtpd.policies import client, mail, recipient, sender
+from services.smtpd.policies import client, login, mail, recipient, sender
 from services.smtpd.refusal import Refusal
 
 F = TypeVar("F")
@@ -19,6 +19,7 @@ CONNECT: Chain[Client] = (client.denied_by_rule,)
 
 MAIL: Chain[MailFacts] = (
     client.not_logged_in,
+    login.not_the_sender_of_the_login,
     mail.declared_too_big,
 )
 
@@ -27,6 +28,7 @@ RCPT: Chain[RcptFacts] = (
     sender.bad_sender,
     recipient.too_many_recipients,
     recipient.not_relayed,
+    login.not_the_sender_of_the_relay_list,
     recipient.no_mailbox,
 )
 

@@ -78,6 +78,7 @@ class Session(LoginConnection):
             sender=path.address,
             size=int(given("SIZE", 0)),
             size_limit=self._size_limit,
+            sending=self._listener.parts.gather.about_login(self._client.user, path.address),
         )
         refusal = policy.refusal(policy.MAIL, facts)
         if refusal:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.smtpd import policy
-from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts
+from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts, Sending
 from services.smtpd.policies.recipient import in_hosts
 from tubepost.tcprules import Rule
 
@@ -178,7 +178,7 @@ def test_submission_wants_a_login(kind: Kind, user: str, refused: bool) -> None:
     found = policy.refusal(policy.MAIL, MailFacts(client=Client("192.0.2.1", user=user, kind=kind)))
     assert (found is not None) == refused
     if found:
-        assert found.reply == "530 authorization required (#5.7.1)"
+        assert found.reply == "530 Authorization required (#5.7.1)"
 
 
 @pytest.mark.parametrize(
@@ -222,3 +222,36 @@ def test_every_refusal_has_a_name_and_a_code() -> None:
         if (refusal := policy.refusal(policy.RCPT, bad))
     ]
     assert names == ["rblsmtpd", "badmailfrom", "maxrcpt", "rcpthosts", "mailbox"]
+
+
+USER = "joe@example.net"
+
+
+@pytest.mark.parametrize(
+    ("sending", "refused"),
+    [
+        (None, False),
+        (Sending(USER, "", "account"), False),
+        (Sending(USER, "", "domain"), False),
+        (Sending(USER, "Ann@Example.NET", "domain"), False),
+        (Sending(USER, "joe@sub.example.net", "domain"), True),
+        (Sending(USER, "joe@example.org", "domain"), True),
+        (Sending(USER, "joe-x@example.net", "account", owner="Joe@example.net"), False),
+        (Sending(USER, "ann@example.net", "account", owner="ann@example.net"), True),
+        (Sending(USER, "nobody@example.net", "account"), True),
+        (Sending(USER, "joe@example.org", "account"), True),
+    ],
+)
+def test_a_sender_belongs_to_who_sends(sending: Sending | None, refused: bool) -> None:
+    """At MAIL for who is logged in, at RCPT for who relays by the relay list."""
+    reply = "553 sorry, invalid sender address specified (#5.7.1)"
+    at_mail = policy.refusal(policy.MAIL, MailFacts(client=Client("192.0.2.1"), sending=sending))
+    at_rcpt = policy.refusal(policy.RCPT, facts(local=False, relay_user=USER, sending=sending))
+    found = [(r.verdict, r.reply) for r in (at_mail, at_rcpt) if r]
+    assert found == ([("authmailfrom", reply), ("relaymailfrom", reply)] if refused else [])
+
+
+def test_who_may_not_relay_hears_of_no_senders() -> None:
+    found = policy.refusal(policy.RCPT, facts(local=False, relay_user=""))
+    assert found
+    assert found.verdict == "rcpthosts"
