@@ -47,6 +47,15 @@ def _body(value: str) -> str:
     return value
 
 
+def _submitter(value: str) -> str:
+    """RFC 4954 5: who first submitted the mail. Taken from clients that send it, and not believed:
+    nobody here is trusted to say so, and it is not passed on.
+    """
+    if not value:
+        raise BadInput("AUTH is <> or an address")
+    return value
+
+
 Checks = Mapping[str, Callable[[str], str]]
 
 _OF_MAIL: Checks = {
@@ -54,6 +63,7 @@ _OF_MAIL: Checks = {
     "BODY": _body,
     "RET": dsn.parse_ret,
     "ENVID": dsn.parse_envid,
+    "AUTH": _submitter,
 }
 _OF_RCPT: Checks = {"NOTIFY": dsn.parse_notify, "ORCPT": dsn.parse_orcpt}
 
