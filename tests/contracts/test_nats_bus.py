@@ -265,3 +265,21 @@ async def test_subjects_come_complete_where_they_fill_several_pages(bus: NatsBus
             await asyncio.sleep(0.01)  # stored without an acknowledgement
     assert await bus.subjects("MANY", "many.*") == names
     assert await bus.subjects("MANY", "many.none") == []
+
+
+@pytest.mark.xfail(
+    strict=True, reason="nats-py awaits one callback of a subscription before it calls the next"
+)
+async def test_a_slow_answer_holds_up_no_other_question(bus: NatsBus) -> None:
+    """Else popauth checks one password of SMTP at a time, whatever TUBEPOST_HASH_THREADS says."""
+    second = asyncio.Event()
+
+    async def answer(_subject: str, data: bytes) -> bytes:
+        if data == b"first":
+            await second.wait()
+        second.set()
+        return data
+
+    await bus.answer("auth.check", answer, group="popauth")
+    asked = [bus.ask("auth.check", question, seconds=0.5) for question in (b"first", b"second")]
+    assert await asyncio.gather(*asked) == [b"first", b"second"]
