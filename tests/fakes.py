@@ -208,7 +208,9 @@ class MemoryBus:
     async def ask_all(self, subject: str, *, seconds: float) -> list[bytes]:
         return await self._asked(subject, b"")
 
-    async def answer(self, subject: str, handler: Handler, *, group: str = "") -> None:
+    async def answer(
+        self, subject: str, handler: Handler, *, group: str = "", at_once: int = 1
+    ) -> None:
         self._answers.append((subject, group, handler))
 
     async def _asked(self, subject: str, data: bytes) -> list[bytes]:

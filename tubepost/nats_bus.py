@@ -37,6 +37,7 @@ class NatsBus:
         self._sources: dict[str, JobSource] = {}
         self._reconnected = asyncio.Event()
         self._closing = False
+        self._answering: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def connect(
@@ -84,6 +85,8 @@ class NatsBus:
     async def close(self) -> None:
         """Sends what is buffered and closes."""
         self._closing = True
+        for task in self._answering:
+            task.cancel()
         try:
             await self._nc.drain()
         except NETWORK_ERRORS:
@@ -236,15 +239,31 @@ class NatsBus:
         handler: Callable[[str, bytes], Awaitable[bytes | None]],
         *,
         group: str = "",
+        at_once: int = 1,
     ) -> None:
-        """See ports.Bus."""
+        """See ports.Bus. nats-py itself awaits one answer before it begins the next."""
+        free = asyncio.Semaphore(at_once)
 
-        async def hear(msg: Msg) -> None:
+        async def reply_to(msg: Msg) -> None:
             reply = await handler(msg.subject, msg.data)
             if msg.reply and reply is not None:
                 await self._nc.publish(msg.reply, reply)
 
-        await self._nc.subscribe(subject, queue=group, cb=hear)
+        def over(task: asyncio.Task[None]) -> None:
+            free.release()
+            self._answering.discard(task)
+            if not task.cancelled() and (error := task.exception()):
+                maillog.bus_error(f"answering {subject}: {error!r}")
+
+        async def reply_beside(msg: Msg) -> None:
+            await free.acquire()
+            task = asyncio.create_task(reply_to(msg))
+            self._answering.add(task)
+            task.add_done_callback(over)
+
+        await self._nc.subscribe(
+            subject, queue=group, cb=reply_to if at_once == 1 else reply_beside
+        )
 
     async def store_usage(self) -> float | None:
         """The share of the account's file store in use, 0 to 1; None where it has no limit."""

@@ -136,8 +136,12 @@ class Bus(Protocol):
         handler: Callable[[str, bytes], Awaitable[bytes | None]],
         *,
         group: str = "",
+        at_once: int = 1,
     ) -> None:
-        """Answers requests (and hears hints) on a subject: handler(subject, data) -> reply."""
+        """Answers requests (and hears hints) on a subject: handler(subject, data) -> reply.
+
+        `at_once`: questions worked on at a time; one: in the order they come.
+        """
 
 
 Clock = Callable[[], float]

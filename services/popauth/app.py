@@ -57,7 +57,9 @@ async def _run(
         window=settings.relay_window,
         instance=f"{settings.hostname}-{os.getpid()}",
     )
-    await bus.answer(subjects.AUTH_CHECK, logins.check, group="popauth")
+    await bus.answer(
+        subjects.AUTH_CHECK, logins.check, group="popauth", at_once=4 * settings.hash_threads
+    )
     accounts = Accounts(bus, directory, passwords)
     context.app.include_router(router(accounts, directory, relay_list, control))
     service = Pop3Service(authority=logins, hostname=control.me, on_fault=maillog.bug)
