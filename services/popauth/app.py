@@ -11,11 +11,12 @@ from services.popauth.logins import Logins
 from services.popauth.passwords import Passwords
 from services.popauth.settings import Settings
 from tubepost import maillog, metrics, subjects
+from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
-from tubepost.runtime import Context, server_tls
+from tubepost.runtime import Context
 from tubepost.settings import parse_listen
 from tubepost.tasks import background
 
@@ -60,14 +61,16 @@ async def _run(
     context.app.include_router(router(accounts, directory, relay_list, control))
     service = Pop3Service(authority=logins, hostname=control.me, on_fault=maillog.bug)
     server = Pop3Server(service, on_sessions=metrics.POP3_SESSIONS.set)
-    context.ready(**await _listen(settings, server))
+    tls = server_tls(settings, context.before_metrics)
+    context.ready(**await _listen(settings, server, tls))
     await context.stopping.wait()
     await server.close(GRACE)
 
 
-async def _listen(settings: Settings, server: Pop3Server) -> dict[str, str]:
+async def _listen(
+    settings: Settings, server: Pop3Server, tls: ssl.SSLContext | None
+) -> dict[str, str]:
     """Where it listens: name -> HOST:PORT."""
-    tls = server_tls(settings.tls_cert, settings.tls_key)
     wanted: dict[str, tuple[str, ssl.SSLContext | None]] = {"pop3": (settings.pop3, None)}
     if settings.pop3s and tls:
         wanted["pop3s"] = (settings.pop3s, tls)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from ssl import SSLContext
 
 from services.smtpd.api import router
 from services.smtpd.facts import Kind
@@ -10,11 +11,12 @@ from services.smtpd.intake import SUBMISSION, Intake, watch_store
 from services.smtpd.listener import Listener, Parts
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
+from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
 from tubepost.relay_list import RelayList
-from tubepost.runtime import Context, bound, server_tls
+from tubepost.runtime import Context, bound
 from tubepost.settings import parse_listen
 from tubepost.shard_count import agreed
 from tubepost.tasks import background
@@ -25,6 +27,7 @@ GOODBYE = 10.0
 
 async def serve(settings: Settings, context: Context) -> None:
     """Accepts mail until `context.stopping` is set."""
+    tls = server_tls(settings, context.before_metrics)
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
         intake = Intake(MailStore(bus, settings.shards), directory, control, time.time, events)
@@ -35,12 +38,13 @@ async def serve(settings: Settings, context: Context) -> None:
                 context.app.include_router(router(intake, control))
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time))
                 parts = Parts(bus, control, gatherer, intake)
-                await _listen(context, _listeners(settings, parts))
+                await _listen(context, _listeners(settings, parts, tls))
 
 
-def _listeners(settings: Settings, parts: Parts) -> dict[str, tuple[str, Listener]]:
+def _listeners(
+    settings: Settings, parts: Parts, tls: SSLContext | None
+) -> dict[str, tuple[str, Listener]]:
     """name -> (HOST:PORT, listener)."""
-    tls = server_tls(settings.tls_cert, settings.tls_key)
     found = {"smtp": (settings.smtp, Listener("smtp", Kind.MX, parts, tls))}
     if settings.submission:
         listener = Listener(SUBMISSION, Kind.SUBMISSION, parts, tls)

@@ -29,13 +29,17 @@ SUBMISSION = "submission"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a mail comes from. `user`: who relays it, "" = nobody had to. `protocol`: RFC 3848."""
+    """Where a mail comes from. `user`: who relays it, "" = nobody had to. `protocol`: RFC 3848.
+
+    `tls`: what it came encrypted with, "" in the clear.
+    """
 
     name: str
     client: str
     helo: str
     user: str
     protocol: str
+    tls: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Intake:
             protocol=source.protocol,
             mail_id=mail_id,
             now=now,
+            tls=source.tls,
         )
         domains = self._directory.domains
         routes = [route(address, domains) for address in envelope.recipients]
@@ -94,7 +99,7 @@ class Intake:
             "helo": source.helo,
             "user": source.user,
         }
-        maillog.accepted(mail_id, facts, source=source.name)
+        maillog.accepted(mail_id, facts, source=source.name, tls=source.tls)
         count = len(envelope.recipients)
         self._events.emit(
             "accepted", mail_id, at=now, **facts, source=source.name, count=count, bounce_of=""

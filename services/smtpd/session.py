@@ -15,6 +15,7 @@ from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
 from tubepost.address import Address, parse_address, printable
+from tubepost.certificates import described
 from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.trace_headers import hops
 
@@ -194,6 +195,7 @@ class Session(Connection):
             helo=self._client.helo,
             user=self._client.user or transaction.relay_user,
             protocol=protocol,
+            tls=described(self.transport),
         )
 
     async def smtp_RSET(self, arg: str | None) -> None:
@@ -221,6 +223,7 @@ class Session(Connection):
             await self.push("503 TLS has begun already (#5.5.1)")
             return
         await super().smtp_STARTTLS(arg or "")
+        self._client = replace(self._client, helo="", user="")  # RFC 3207 4.2: said in the clear
 
     async def smtp_AUTH(self, arg: str | None) -> None:
         words = (arg or "").split()

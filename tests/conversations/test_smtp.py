@@ -12,9 +12,9 @@ import pytest
 from ctl import certificate
 from tests.conversations.play import ConversationError, conversation, play
 from tests.smtpd.running import Smtpd, running
+from tubepost.certificates import DEFAULT, Certificates, Pair
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
-from tubepost.runtime import server_tls
 
 FOLDER = Path(__file__).parent / "smtp"
 
@@ -64,7 +64,7 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
-    async with running(bus, server_tls(*cert)) as smtpd:
+    async with running(bus, Certificates(Pair(DEFAULT, *cert)).context) as smtpd:
         await set_up(smtpd)
         listener = "submission" if path.stem.startswith("submission") else "smtp"
         await play(path, "127.0.0.1", smtpd.ports[listener], variables=VARIABLES)
@@ -77,6 +77,6 @@ async def test_the_files_are_told_from_what_the_server_says(
 ) -> None:
     path = tmp_path / "sample.txt"
     path.write_text("# why\nS: 220 mail.example ESMTP\nC: NOOP\nS: 250 OK\n")
-    async with running(bus, server_tls(*cert)) as smtpd:
+    async with running(bus, Certificates(Pair(DEFAULT, *cert)).context) as smtpd:
         with pytest.raises(ConversationError, match="line 4"):
             await play(path, "127.0.0.1", smtpd.ports["smtp"])
