@@ -73,6 +73,10 @@ class Directory:
             await self._catch_up(domain_key(domain))
         return domain in self._domains
 
+    async def reach(self) -> None:
+        """Raises Unavailable where the bucket has nobody who could confirm anything."""
+        await self._bucket.get("reach", leader=True)
+
     async def _catch_up(self, key: str) -> None:
         found = await self._bucket.get(key, leader=True)
         if found:

@@ -125,6 +125,15 @@ def bus_back() -> None:
     _log.info("bus.back")
 
 
+def backend_away(name: str, why: str) -> None:
+    """`name`: store, directory or logins. Readiness is false until it is back."""
+    _log.warning("backend.away", name=name, why=why)
+
+
+def backend_back(name: str) -> None:
+    _log.info("backend.back", name=name)
+
+
 def bus_error(why: str) -> None:
     """What the server complains about; a missing permission shows only here."""
     _log.warning("bus.error", why=why)

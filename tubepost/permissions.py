@@ -30,6 +30,7 @@ def rights(shards: int) -> dict[str, Rights]:
                 "q.>",
                 subjects.EVENT_MAIL_ANY,
                 subjects.AUTH_CHECK,
+                subjects.AUTH_HERE,
                 "$JS.API.INFO",
                 *_reads([*shared, subjects.RELAY]),
             ),
@@ -61,7 +62,7 @@ def rights(shards: int) -> dict[str, Rights]:
                 *(f"$KV.{bucket}.>" for bucket in (*shared, subjects.RELAY)),
                 *_reads([*shared, subjects.RELAY]),
             ),
-            (_inbox("popauth"), subjects.AUTH_CHECK),
+            (_inbox("popauth"), subjects.AUTH_CHECK, subjects.AUTH_HERE),
             answers=True,
         ),
     }

@@ -24,6 +24,9 @@ CHANNELS = (LOCAL, REMOTE)
 AUTH_CHECK = "auth.check"
 """Request: is this the password of that account? Answered by popauth."""
 
+AUTH_HERE = "auth.here"
+"""Request: is a popauth there? Of its own, so that it does not wait behind passwords."""
+
 SPLIT_UNIT = "S"
 """The unit name of a mail that has still to be split, and of the group it becomes."""
 

@@ -57,6 +57,7 @@ async def _run(
         instance=f"{settings.hostname}-{os.getpid()}",
     )
     await bus.answer(subjects.AUTH_CHECK, logins.check, group="popauth")
+    await bus.answer(subjects.AUTH_HERE, _here, group="popauth")
     accounts = Accounts(bus, directory, passwords)
     context.app.include_router(router(accounts, directory, relay_list, control))
     service = Pop3Service(authority=logins, hostname=control.me, on_fault=maillog.bug)
@@ -65,6 +66,10 @@ async def _run(
     context.ready(**await _listen(settings, server, tls))
     await context.stopping.wait()
     await server.close(GRACE)
+
+
+async def _here(_subject: str, _data: bytes) -> bytes:
+    return b"here"
 
 
 async def _listen(

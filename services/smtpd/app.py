@@ -4,17 +4,21 @@ import asyncio
 import time
 from ssl import SSLContext
 
+from services.smtpd import backends
 from services.smtpd.api import router
+from services.smtpd.backends import Backends
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
-from services.smtpd.intake import SUBMISSION, Intake, watch_store
+from services.smtpd.intake import SUBMISSION, Intake
 from services.smtpd.listener import Listener, Parts
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
+from tubepost import subjects
 from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
+from tubepost.ports import Bus
 from tubepost.relay_list import RelayList
 from tubepost.runtime import Context, bound
 from tubepost.settings import parse_listen
@@ -31,14 +35,25 @@ async def serve(settings: Settings, context: Context) -> None:
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
         intake = Intake(MailStore(bus, settings.shards), directory, control, time.time, events)
-        async with background(control.run(), directory.run(), watch_store(bus, intake)):
+        async with background(control.run(), directory.run()):
             await control.mirror.loaded.wait()
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time))
-                parts = Parts(bus, control, gatherer, intake)
-                await _listen(context, _listeners(settings, parts, tls))
+                watch = Backends()
+                parts = Parts(bus, control, gatherer, intake, watch)
+                listeners = _listeners(settings, parts, tls)
+                watch.add("store", lambda: intake.measure_store(bus), context.health)
+                watch.add("directory", directory.reach, context.health)
+                if any(listener.kind.auth_required and tls for _, listener in listeners.values()):
+                    watch.add(backends.LOGINS, lambda: _reach_popauth(bus), context.health)
+                async with background(watch.run()):
+                    await _listen(context, listeners)
+
+
+async def _reach_popauth(bus: Bus) -> None:
+    await bus.ask(subjects.AUTH_HERE, b"", seconds=2.0)
 
 
 def _listeners(

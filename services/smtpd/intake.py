@@ -3,13 +3,12 @@
 The same for SMTP and HTTP. It returns only after the store has the mail.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 from tubepost import maillog
 from tubepost.control import Control
 from tubepost.directory import Directory
-from tubepost.errors import StoreFull, Unavailable
+from tubepost.errors import StoreFull
 from tubepost.events import NOBODY, SHOWN, Teller
 from tubepost.mailstore import MailStore, new_mail_id
 from tubepost.nats_bus import NatsBus
@@ -106,12 +105,6 @@ class Intake:
         )
         return Accepted(mail_id, int(now))
 
-
-async def watch_store(bus: NatsBus, intake: Intake, *, every: float = 5.0) -> None:
-    """Keeps `intake.store_usage` current. A store without a limit counts as empty."""
-    while True:
-        try:
-            intake.store_usage = await bus.store_usage() or 0.0
-        except Unavailable as error:
-            maillog.bus_error(str(error))
-        await asyncio.sleep(every)
+    async def measure_store(self, bus: NatsBus) -> None:
+        """Brings `store_usage` up to date. A store without a limit counts as empty."""
+        self.store_usage = await bus.store_usage() or 0.0

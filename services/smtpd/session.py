@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from services.smtpd import authenticate, commands, policy
+from services.smtpd.backends import LOGINS
 from services.smtpd.connection import READ_LIMIT, Connection, shared_parts
 from services.smtpd.data import DataReader
 from services.smtpd.facts import DataFacts, MailFacts
@@ -242,6 +243,7 @@ class Session(Connection):
         except BadInput as error:
             await self.push(_auth_error_reply(error))
         except Unavailable:
+            self._listener.parts.backends.doubt(LOGINS)
             await self.push("454 oops, unable to check your password now (#4.3.0)")
         else:
             await self._auth_done(account)
