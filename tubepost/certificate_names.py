@@ -28,7 +28,7 @@ def told(pem: bytes) -> Told:
     try:
         found = x509.load_pem_x509_certificate(pem)
         names = _alternative_names(found) or _common_names(found)
-    except ValueError as error:
+    except (ValueError, x509.DuplicateExtension) as error:
         raise BadInput("it is not a certificate in PEM") from error
     return Told(tuple(map(plain, names)), found.not_valid_after_utc.timestamp())
 

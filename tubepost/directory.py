@@ -15,11 +15,15 @@ from tubepost.ports import Bus
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`home`: folder below the mail root, in it `Maildir`. `password`: an argon2id hash."""
+    """`home`: folder below the mail root, in it `Maildir`. `password`: an argon2id hash.
+
+    `quota`: octets its mails may take, 0 = any.
+    """
 
     address: str
     home: str
     password: str
+    quota: int = 0
 
 
 def domain_key(domain: str) -> str:
@@ -31,7 +35,8 @@ def account_key(address: Address) -> str:
 
 
 def account_value(account: Account) -> Value:
-    return {"home": account.home, "password": account.password}
+    value: Value = {"home": account.home, "password": account.password}
+    return {**value, "quota": account.quota} if account.quota else value
 
 
 class Directory:
@@ -97,5 +102,6 @@ class Directory:
         if value is None:
             self._accounts.pop(address.key, None)
         else:
-            account = Account(str(address), str(value["home"]), str(value["password"]))
+            home, password = str(value["home"]), str(value["password"])
+            account = Account(str(address), home, password, int(value.get("quota", 0)))
             self._accounts[address.key] = account

@@ -52,6 +52,17 @@ def number(low: int, high: int) -> Callable[[Lines], int]:
     return parse
 
 
+def choice(*words: str) -> Callable[[Lines], str]:
+    """One of these words."""
+
+    def parse(lines: Lines) -> str:
+        if (text := one_line(lines)) not in words:
+            raise BadInput(f"{text!r} is not one of: {', '.join(words)}")
+        return text
+
+    return parse
+
+
 def mailbox(lines: Lines) -> str:
     text = one_line(lines)
     if "@" in text:

@@ -6,7 +6,7 @@ Part of the table in control_values, which finds every Setting of this module.
 from ipaddress import IPv6Network
 
 from tubepost import tcprules
-from tubepost.setting import Setting, host_patterns, networks, number, one_line, senders
+from tubepost.setting import Setting, choice, host_patterns, networks, number, one_line, senders
 
 SMTPGREETING = Setting[str | None](
     "smtpgreeting",
@@ -63,4 +63,11 @@ CLUSTERNETWORKS = Setting[tuple[IPv6Network, ...]](
     (),
     "Public addresses of our own nodes and gateways: never put on the relay list.",
     "popauth",
+)
+OVERQUOTA = Setting(
+    "overquota",
+    choice("defer", "refuse"),
+    "defer",
+    "Mail for a mailbox without room: `defer` (452, it is tried again) or `refuse` (552).",
+    "smtpd",
 )

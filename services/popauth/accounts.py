@@ -4,6 +4,7 @@ Every change is one compare-and-set write: two operators at once cannot undo eac
 """
 
 import zlib
+from dataclasses import replace
 
 from services.popauth.passwords import Passwords
 from tubepost import maillog, subjects
@@ -12,6 +13,7 @@ from tubepost.directory import Account, Directory, account_key, account_value, d
 from tubepost.errors import BadInput, Conflict, Exists, NotFound
 from tubepost.keyed import Bucket, Value, quoted
 from tubepost.ports import Bus
+from tubepost.quota import parse_quota, shown
 
 ACTOR = "admin"
 
@@ -58,9 +60,19 @@ class Accounts:
 
     async def set_password(self, text: str, password: str) -> None:
         address, account = self._known_account(text)
-        changed = Account(account.address, account.home, await self._passwords.make(password))
+        changed = replace(account, password=await self._passwords.make(password))
         await self._write(account_key(address), account_value(changed))
         maillog.changed("password changed", account.address, ACTOR)
+
+    async def set_quota(self, text: str, quota: str) -> None:
+        """`quota` in vpopmail's spellings."""
+        address, account = self._known_account(text)
+        changed = replace(account, quota=parse_quota(quota))
+        await self._write(account_key(address), account_value(changed))
+        maillog.changed("quota changed", account.address, ACTOR)
+
+    def quota(self, text: str) -> str:
+        return shown(self._known_account(text)[1].quota)
 
     async def remove_account(self, text: str) -> None:
         """Its Maildir stays where it is: mail is never removed with an account."""

@@ -33,6 +33,12 @@ class NewPassword(BaseModel):
     password: str
 
 
+class NewQuota(BaseModel):
+    """How much an account's mails may take: `10M`, `NOQUOTA`."""
+
+    quota: str
+
+
 class NewLines(BaseModel):
     """The lines of a control setting, in qmail's syntax; none = its default."""
 
@@ -83,6 +89,15 @@ def _add_accounts(routes: APIRouter, accounts: Accounts, directory: Directory) -
     @routes.put("/accounts/{address:path}/password", status_code=204)
     async def set_password(address: str, new: NewPassword) -> None:
         await accounts.set_password(address, new.password)
+
+    @routes.get("/accounts/{address:path}/quota")
+    async def quota(address: str) -> dict[str, str]:
+        return {"quota": accounts.quota(address)}
+
+    @routes.put("/accounts/{address:path}/quota")
+    async def set_quota(address: str, new: NewQuota) -> dict[str, str]:
+        await accounts.set_quota(address, new.quota)
+        return {"quota": accounts.quota(address)}
 
     @routes.delete("/accounts/{address:path}", status_code=204)
     async def remove_account(address: str) -> None:

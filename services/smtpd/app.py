@@ -11,6 +11,7 @@ from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import SUBMISSION, Intake
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.room import Room
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
 from tubepost import subjects
@@ -40,7 +41,7 @@ async def serve(settings: Settings, context: Context) -> None:
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
-                gatherer = Gatherer(control, directory, RelayList(bus, time.time))
+                gatherer = Gatherer(control, directory, RelayList(bus, time.time), Room(bus))
                 watch = Backends()
                 parts = Parts(bus, control, gatherer, intake, watch)
                 listeners = _listeners(settings, parts, tls)

@@ -54,7 +54,8 @@ class RcptFacts:
     """At RCPT: everything a decision about one recipient needs.
 
     `sender` is the owner where it is a VERP sender. `relay_user`: who opened the relay for the
-    client's address by logging in, "" = nobody.
+    client's address by logging in, "" = nobody. `size`: what was declared at MAIL; `quota` and
+    `used`: octets the mailbox may hold (0 = any) and holds.
     """
 
     client: Client
@@ -67,6 +68,10 @@ class RcptFacts:
     in_rcpthosts: bool = False
     mailbox_exists: bool = False
     relay_user: str = ""
+    size: int = 0
+    quota: int = 0
+    used: int = 0
+    over_quota_is_final: bool = False
 
     @property
     def ours(self) -> bool:

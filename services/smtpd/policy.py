@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts
-from services.smtpd.policies import client, mail, recipient, sender
+from services.smtpd.policies import client, mail, quota, recipient, sender
 from services.smtpd.refusal import Refusal
 
 F = TypeVar("F")
@@ -28,6 +28,7 @@ RCPT: Chain[RcptFacts] = (
     recipient.too_many_recipients,
     recipient.not_relayed,
     recipient.no_mailbox,
+    quota.over_quota,
 )
 
 DATA: Chain[DataFacts] = (

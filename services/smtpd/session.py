@@ -96,6 +96,7 @@ class Session(Connection):
             await self._refuse(refusal, sender=path.address)
             return
         self._transaction = Transaction(path.address, given("RET", ""), given("ENVID", ""))
+        self._transaction.size = facts.size
         await self.push("250 ok")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -122,6 +123,7 @@ class Session(Connection):
                 transaction.sender,
                 recipient,
                 accepted_so_far=len(transaction.recipients),
+                size=transaction.size,
             )
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")

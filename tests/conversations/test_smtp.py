@@ -12,6 +12,7 @@ import pytest
 from ctl import certificate
 from tests.conversations.play import ConversationError, conversation, play
 from tests.smtpd.running import Smtpd, running
+from tubepost import subjects
 from tubepost.certificates import DEFAULT, Certificates, Pair
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
@@ -50,10 +51,16 @@ async def set_up(smtpd: Smtpd) -> None:
     )
     await smtpd.add_accounts("ann@example.net")
     await smtpd.answer_logins(bob="correct horse")
+    await smtpd.add_quota("full@example.net", 5000)
+    await smtpd.bus.answer(subjects.QUOTA_ROOM, _used_4000)
     for ip in LISTED:
         await smtpd.relay_list.add(ip, user="bob@example.net", window=3600, by="test")
     an_hour_ago = RelayList(smtpd.bus, lambda: time.time() - 3600)
     await an_hour_ago.add(NO_MORE_LISTED, user="bob@example.net", window=3599, by="test")
+
+
+async def _used_4000(_subject: str, _data: bytes) -> bytes:
+    return b'{"used": 4000}'
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +73,8 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
     async with running(bus, Certificates(Pair(DEFAULT, *cert)).context) as smtpd:
         await set_up(smtpd)
+        if path.stem.startswith("overquota-refuse"):
+            await smtpd.set(overquota="refuse")
         listener = "submission" if path.stem.startswith("submission") else "smtp"
         await play(path, "127.0.0.1", smtpd.ports[listener], variables=VARIABLES)
         accepted = [line for line in conversation(path, VARIABLES) if " qp " in line.text]

@@ -34,6 +34,26 @@ async def http(real: Office) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def test_a_quota_is_set_shown_and_outlives_a_new_password(
+    http: httpx.AsyncClient, real: Office
+) -> None:
+    await http.post("/v1/domains", json={"name": "example.net"})
+    await http.post("/v1/accounts", json=ANN)
+    place = "/v1/accounts/ann@example.net/quota"
+    assert (await http.get(place)).json() == {"quota": "NOQUOTA"}
+    answer = await http.put(place, json={"quota": "10M"})
+    assert (answer.status_code, answer.json()) == (200, {"quota": "10485760S"})
+    password = {"password": "another horse"}
+    assert (
+        await http.put("/v1/accounts/ann@example.net/password", json=password)
+    ).status_code == 204
+    assert (await http.get(place)).json() == {"quota": "10485760S"}
+    assert real.directory.accounts()[0].quota == 10_485_760
+    assert "is not a quota" in is_problem(await http.put(place, json={"quota": "many"}), 400)
+    assert (await http.put(place, json={"quota": "NOQUOTA"})).json() == {"quota": "NOQUOTA"}
+    assert "no account" in is_problem(await http.get("/v1/accounts/x@example.net/quota"), 404)
+
+
 def client_of(app: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://popauth", headers=TOKEN

@@ -24,6 +24,7 @@ TAKEN: dict[str, list[Lines]] = {
     "maxrcpt": [("1",), ("100000",)],
     "timeoutsmtpd": [("1",), ("86400",)],
     "tcprules": [(), ('10.:allow,RELAYCLIENT=""',)],
+    "overquota": [("defer",), ("refuse",)],
     **{key: [(), ("10.0.0.0/8", "fd00::/8")] for key in NETWORKS},
 }
 REFUSED: dict[str, list[Lines]] = {
@@ -34,6 +35,7 @@ REFUSED: dict[str, list[Lines]] = {
     "maxrcpt": [("0",), ("100001",)],
     "timeoutsmtpd": [("0",), ("86401",)],
     "tcprules": [("10.:allow", "nonsense")],
+    "overquota": [(), ("bounce",), ("defer", "refuse")],
     **{key: [("10.",)] for key in NETWORKS},
 }
 
