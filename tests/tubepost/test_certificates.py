@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import itertools
 import os
 import shutil
 import ssl
@@ -220,6 +221,17 @@ def test_a_folder_that_goes_away_takes_no_certificate_with_it(
         clock.advance(EVERY)
         assert subject(context, "one.example") == "one.example"
     assert len(log_lines(capsys.readouterr().out, "tls.refused")) == 1
+
+
+def test_the_longer_looks_take_the_rarer_they_are(default: Pair) -> None:
+    """A folder of thousands must not cost the handshakes more than a share."""
+    ticks = itertools.count(0, 0.5)  # each question for the time takes half a second
+    certificates = Certificates(default, clock=lambda: next(ticks))
+    looks = 0
+    for _ in range(100):
+        write(default.cert, default.key, "mail.example", subject=f"number {looks}")
+        looks += subject(certificates.context) == f"number {looks}"
+    assert 1 <= looks <= 4
 
 
 def settings(cert: Path | None, key: Path | None = None, folder: Path | None = None) -> TlsSettings:
