@@ -142,6 +142,25 @@ async def test_nothing_is_heard_behind_quit(smtpd: Smtpd, client_tls: ssl.SSLCon
     await sends_on(smtpd, client_tls, RIGHT + b"QUIT\r\n" + A_MAIL, b"\r\n221 ")
 
 
+@pytest.mark.xfail(
+    strict=True,
+    raises=AttributeError,
+    reason="connection.py say_goodbye: a TLS transport that was closed twice cannot be written to,"
+    " and the drain of all sessions ends there",
+)
+async def test_a_drain_ends_beside_a_client_that_keeps_a_closed_session(
+    smtpd: Smtpd, client_tls: ssl.SSLContext
+) -> None:
+    port = smtpd.ports["submission"]
+    client = await asyncio.to_thread(hostile, port, client_tls, b"QUIT\r\n", b"221 ")
+    listener = smtpd.listeners["submission"]
+    try:
+        await listener.drain(0)
+    finally:
+        client.close()
+        await asyncio.wait_for(listener.emptied.wait(), PATIENCE)
+
+
 @pytest.mark.parametrize("octets", [b"\xff\xfe", b"A" * 70_000])
 async def test_a_senseless_response_is_malformed(
     smtpd: Smtpd, client_tls: ssl.SSLContext, octets: bytes
