@@ -14,7 +14,7 @@ from services.popauth.app import serve
 from services.popauth.settings import Settings
 from tests.nats_server import NatsServer
 from tests.popauth.directory import PATIENCE, Office
-from tubepost import control_values, smtp_values
+from tubepost import control_values, smtp_values, subjects
 from tubepost.admin import Health, create_app
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
@@ -177,6 +177,8 @@ async def test_control(http: httpx.AsyncClient, real: Office) -> None:
         ("GET", "/v1/accounts"),
         ("POST", "/v1/accounts"),
         ("PUT", "/v1/accounts/ann@example.net/password"),
+        ("GET", "/v1/accounts/ann@example.net/quota"),
+        ("PUT", "/v1/accounts/ann@example.net/quota"),
         ("DELETE", "/v1/accounts/ann@example.net"),
         ("GET", "/v1/relay"),
         ("GET", "/v1/control"),
@@ -233,6 +235,12 @@ async def test_a_pop3_login_opens_the_relay(popauth: Context, bus: NatsBus) -> N
         assert await smtpds.lookup("127.0.0.1") is None
         assert [e["ip"] for e in (await http.get("/v1/relay")).json()] == ["127.0.0.9"]
         assert (await http.get("/readyz")).json()["ready"] is True
+
+
+async def test_it_says_that_it_is_there(popauth: Context, bus: NatsBus) -> None:
+    """smtpd's readiness hangs on it."""
+    assert popauth.is_ready.is_set()
+    assert await bus.ask(subjects.AUTH_HERE, b"") == b"here"
 
 
 async def pop3(popauth: Context, password: str) -> str:
