@@ -103,5 +103,5 @@ class Directory:
             self._accounts.pop(address.key, None)
         else:
             home, password = str(value["home"]), str(value["password"])
-            account = Account(str(address), home, password, int(value.get("quota", 0)))
+            account = Account(str(address), home, password, quota=int(value.get("quota", 0)))
             self._accounts[address.key] = account

@@ -27,7 +27,7 @@ _TRASHED = re.compile(r":2,[A-Z]*T")
 
 
 class Room:
-    """Answers `quota.room`."""
+    """Answers `quota.room`, one question at a time: what is known has no lock."""
 
     def __init__(self, directory: Directory, mail_root: Path) -> None:
         self._directory, self._root = directory, mail_root

@@ -15,7 +15,7 @@ from tubepost.directory import Account, Directory, account_key, account_value
 from tubepost.keyed import Bucket
 from tubepost.tasks import background
 
-ANN = Account("ann@example.net", "example.net/00/ann", "no hash", 1000)
+ANN = Account("ann@example.net", "example.net/00/ann", "no hash", quota=1000)
 LONG_AGO = 1_700_000_000
 
 

@@ -62,7 +62,7 @@ class Smtpd:
 
     async def add_quota(self, address: str, quota: int) -> None:
         """An account that may hold so many octets."""
-        account = Account(address, f"{address}/home", "no hash", quota)
+        account = Account(address, f"{address}/home", "no hash", quota=quota)
         bucket = Bucket(self.bus, subjects.DIRECTORY)
         key = account_key(parse_address(address))
         await self.directory.mirror.seen(await bucket.put(key, account_value(account)))
