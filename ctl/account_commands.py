@@ -77,6 +77,19 @@ def set_rights(
     output.lines([f"{address}: {' '.join(flags) or 'may do everything'}"])
 
 
+@accounts.command("quota")
+def quota(
+    address: str,
+    quota: Annotated[str, typer.Argument(help="10M, 500K, 1000000S or NOQUOTA.")] = "",
+    data: Data = None,
+) -> None:
+    """Show or set how much the mails of a mailbox may take; looked at when mail comes in."""
+    api = Api(data)
+    if quota:
+        api.put("accounts", address, "quota", json={"quota": quota})
+    output.lines([api.get("accounts", address, "quota")["quota"]])
+
+
 @accounts.command("remove")
 def remove_account(address: str, data: Data = None) -> None:
     """Remove a mailbox's account. Its mail stays on disk."""

@@ -25,13 +25,15 @@ FLAGS = frozenset({NO_SMTP, NO_RELAY})
 class Account:
     """`home`: folder below the mail root, in it `Maildir`. `password`: an argon2id hash.
 
-    `flags`: what this account may not do, of FLAGS (VADM-3, AUTH-7).
+    `flags`: what this account may not do, of FLAGS (VADM-3, AUTH-7). `quota`: octets its mails
+    may take, 0 = any.
     """
 
     address: str
     home: str
     password: str
     flags: frozenset[str] = frozenset()
+    quota: int = 0
 
 
 def domain_key(domain: str) -> str:
@@ -46,13 +48,20 @@ def account_value(account: Account) -> Value:
     value: Value = {"home": account.home, "password": account.password}
     if account.flags:
         value["flags"] = sorted(account.flags)
+    if account.quota:
+        value["quota"] = account.quota
     return value
 
 
 def account_of(address: Address, value: Value) -> Account:
     """What `account_value` made; what it does not know stays out, as an older release wrote."""
-    flags = frozenset(value.get("flags", ()))
-    return Account(str(address), str(value["home"]), str(value["password"]), flags)
+    return Account(
+        str(address),
+        str(value["home"]),
+        str(value["password"]),
+        flags=frozenset(value.get("flags", ())),
+        quota=int(value.get("quota", 0)),
+    )
 
 
 class Directory:
@@ -107,6 +116,10 @@ class Directory:
         if domain not in self._domains:
             await self._catch_up(domain_key(domain))
         return domain in self._domains
+
+    async def reach(self) -> None:
+        """Raises Unavailable where the bucket has nobody who could confirm anything."""
+        await self._bucket.get("reach", leader=True)
 
     async def _catch_up(self, key: str) -> None:
         found = await self._bucket.get(key, leader=True)

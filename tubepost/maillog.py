@@ -8,7 +8,7 @@ Never logged: passwords, bodies.
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,9 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 Event = MutableMapping[str, Any]
+
+SHOWN = 20
+"""Of what a metric has a label value for each of, or a line a list."""
 
 _encode = json.JSONEncoder(default=str).encode  # made once: json.dumps makes one for each line
 
@@ -86,7 +89,27 @@ def service_failed(name: str, why: str) -> None:
 
 
 def certificate_made(file: str) -> None:
-    _log.warning("tls.self_signed", file=file, advice="give your clients a real certificate")
+    _log.warning(
+        "tls.self_signed", file=file, advice="put a real one in its place; no restart is needed"
+    )
+
+
+def certificate_loaded(name: str, file: str, names: Sequence[str], expires: float) -> None:
+    """A new one, or a known one whose files have changed."""
+    until = datetime.fromtimestamp(expires, UTC).isoformat()[:19] + "Z"
+    _log.info("tls.loaded", name=name, file=file, names=names[:SHOWN], expires=until)
+
+
+def certificate_refused(name: str, file: str, why: str) -> None:
+    """Its files cannot be used: what was loaded before stays in force."""
+    _log.error("tls.refused", name=name, file=file, why=why)
+
+
+def certificates_in_force(expires: Mapping[str, float]) -> None:
+    """When each expires. Only a gauge: the default, and those that expire first."""
+    metrics.CERTIFICATE_EXPIRES.clear()
+    for name in sorted(expires, key=lambda name: (name != "default", expires[name]))[:SHOWN]:
+        metrics.CERTIFICATE_EXPIRES.labels(name).set(expires[name])
 
 
 def child_ended(name: str, code: int) -> None:
@@ -102,6 +125,15 @@ def bus_back() -> None:
     _log.info("bus.back")
 
 
+def backend_away(name: str, why: str) -> None:
+    """`name`: store, directory or logins. Readiness is false until it is back."""
+    _log.warning("backend.away", name=name, why=why)
+
+
+def backend_back(name: str) -> None:
+    _log.info("backend.back", name=name)
+
+
 def bus_error(why: str) -> None:
     """What the server complains about; a missing permission shows only here."""
     _log.warning("bus.error", why=why)
@@ -113,10 +145,10 @@ def bug(where: str) -> None:
     _log.exception("bug", where=where)
 
 
-def accepted(mail_id: str, record: Mapping[str, object], *, source: str) -> None:
+def accepted(mail_id: str, record: Mapping[str, object], *, source: str, tls: str = "") -> None:
     """A mail is durably in the queue. `record`: sender, recipients, size, client, helo, user."""
     metrics.MAILS_ACCEPTED.labels(source).inc()
-    _log.info("mail.accepted", mail_id=mail_id, source=source, **record)
+    _log.info("mail.accepted", mail_id=mail_id, source=source, tls=tls, **record)
 
 
 def refused(verdict: str, reply: str, facts: Mapping[str, object]) -> None:

@@ -63,3 +63,8 @@ EVENTS_DROPPED = Counter(
     "tubepost_events_dropped", "Events that were not written: the buffer was full, the bus away."
 )
 BUS_LOST = Counter("tubepost_bus_lost", "Times the connection to the bus went away.")
+CERTIFICATE_EXPIRES = Gauge(
+    "tubepost_certificate_expires_timestamp_seconds",
+    "When a TLS certificate expires: the default, and of the others those that expire first.",
+    ["certificate"],
+)

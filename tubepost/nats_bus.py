@@ -62,6 +62,9 @@ class NatsBus:
                     reconnect_time_wait=0.2,  # type: ignore[arg-type]  # a float is fine, and 1 s is long
                     connect_timeout=2,
                     ping_interval=10,
+                    # A publish waits for a server that hangs no longer than a call does.
+                    flush_timeout=TIMEOUT,
+                    flusher_queue_size=0,
                 )
             except NETWORK_ERRORS as error:
                 if first:

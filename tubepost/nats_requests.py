@@ -14,6 +14,9 @@ from nats.aio.msg import Msg
 
 NO_RESPONDERS = "503"
 
+MOST_WAITING = 16 * 1024 * 1024
+"""Octets that wait for a server which hangs; until it counts as lost, nothing more is kept."""
+
 
 class Requests:
     """Asks and waits for the one answer."""
@@ -33,7 +36,7 @@ class Requests:
         self, subject: str, data: bytes, *, seconds: float, headers: dict[str, str] | None = None
     ) -> Msg:
         """The answer. Raises nats.errors: TimeoutError, NoRespondersError, or of a publish."""
-        if not self._nc.is_connected:
+        if not self._nc.is_connected or self._nc.pending_data_size > MOST_WAITING:
             # nats-py would keep it and send it later, when the caller has long given it up.
             raise nats.errors.StaleConnectionError
         loop = asyncio.get_running_loop()

@@ -31,6 +31,8 @@ def rights(shards: int) -> dict[str, Rights]:
                 "q.>",
                 subjects.EVENT_MAIL_ANY,
                 subjects.AUTH_CHECK,
+                subjects.AUTH_HERE,
+                subjects.QUOTA_ROOM,
                 "$JS.API.INFO",
                 *_reads([*shared, subjects.RELAY]),
             ),
@@ -56,13 +58,13 @@ def rights(shards: int) -> dict[str, Rights]:
             answers=True,
         ),
         "remote": _worker("remote", shards, [subjects.CONTROL]),
-        "local": _worker("local", shards, shared),
+        "local": _worker("local", shards, shared, hears=(subjects.QUOTA_ROOM,)),
         "popauth": Rights(
             (
                 *(f"$KV.{bucket}.>" for bucket in of_popauth),
                 *_reads(of_popauth),
             ),
-            (_inbox("popauth"), subjects.AUTH_CHECK),
+            (_inbox("popauth"), subjects.AUTH_CHECK, subjects.AUTH_HERE),
             answers=True,
         ),
     }
@@ -86,7 +88,9 @@ def _reads(buckets: Iterable[str]) -> list[str]:
     return found
 
 
-def _worker(channel: str, shards: int, buckets: Iterable[str]) -> Rights:
+def _worker(
+    channel: str, shards: int, buckets: Iterable[str], hears: tuple[str, ...] = ()
+) -> Rights:
     """Takes its channel's jobs, reads records and bodies, writes outcomes, ends records."""
     queue = [
         pattern
@@ -112,6 +116,6 @@ def _worker(channel: str, shards: int, buckets: Iterable[str]) -> Rights:
             *queue,
             *_reads(buckets),
         ),
-        (_inbox(channel), subjects.INFLIGHT_ANY),
+        (_inbox(channel), subjects.INFLIGHT_ANY, *hears),
         answers=True,
     )

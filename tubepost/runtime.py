@@ -12,11 +12,9 @@ import json
 import os
 import signal
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import uvicorn
@@ -115,16 +113,6 @@ def bound(sock: socket.socket) -> str:
     """HOST:PORT of a listening socket."""
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """A server's TLS from PEM files; None without a certificate. OSError: unreadable."""
-    if cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
-    return context
 
 
 def run(

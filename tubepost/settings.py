@@ -68,3 +68,17 @@ class CommonSettings(BaseSettings):
         """For the log: secrets are left out."""
         values = self.model_dump(mode="json", exclude={"nats_password", "token", "ready_fd"})
         return {**values, "nats_url": re.sub(r"//[^/@]*@", "//...@", self.nats_url)}
+
+
+class TlsSettings(CommonSettings):
+    """Of the services that are servers of TLS."""
+
+    tls_cert: Path | None = Field(None, description="Certificate chain, PEM.")
+    tls_key: Path | None = Field(None, description="Its private key, PEM.")
+    tls_folder: Path | None = Field(
+        None,
+        description="Certificates of more names: DOMAIN.crt and .key, or DOMAIN/tls.crt and .key.",
+    )
+    tls_old_clients: bool = Field(
+        False, description="TLS 1.0 and 1.1, and their weak ciphers, too; for all listeners."
+    )

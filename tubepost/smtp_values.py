@@ -107,3 +107,10 @@ RELAYMAILFROM = Setting(
     "The same for who relays by the relay list.",
     "smtpd",
 )
+OVERQUOTA = Setting(
+    "overquota",
+    one_of("defer", "refuse"),
+    "defer",
+    "Mail for a mailbox without room: `defer` (452, it is tried again) or `refuse` (552).",
+    "smtpd",
+)

@@ -25,6 +25,12 @@ CHANNELS = (LOCAL, REMOTE)
 AUTH_CHECK = "auth.check"
 """Request: is this the password of that account? Answered by popauth."""
 
+AUTH_HERE = "auth.here"
+"""Request: is a popauth there? Of its own, so that it does not wait behind passwords."""
+
+QUOTA_ROOM = "quota.room"
+"""Request: how many octets do the mails of that account take? Answered by local."""
+
 SPLIT_UNIT = "S"
 """The unit name of a mail that has still to be split, and of the group it becomes."""
 

@@ -20,17 +20,28 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def received(  # noqa: PLR0913 - the parts of the field
-    *, client: str, helo: str, user: str, by: str, protocol: str, mail_id: str, now: float
+    *,
+    client: str,
+    helo: str,
+    user: str,
+    by: str,
+    protocol: str,
+    mail_id: str,
+    now: float,
+    tls: str = "",
 ) -> bytes:
     """A Received field in qmail-smtpd's shape. `protocol`: RFC 3848 keyword (ESMTPSA ...).
+
+    `tls`: a comment on what it came encrypted with (TLS-1).
 
     `helo` and `user` come from the client: whatever is not plain becomes `?` (safeput, received.c).
     """
     info = f"{_plain(user)}@" if user else ""
     greeted = f" (HELO {_plain(helo)})" if helo else ""
+    secured = f" ({tls})" if tls else ""
     return (
         f"Received: from unknown{greeted} ({info}{client})\r\n"
-        f"  by {by} with {protocol} id {mail_id}; {rfc5322_date(now)}\r\n"
+        f"  by {by} with {protocol} id {mail_id}{secured}; {rfc5322_date(now)}\r\n"
     ).encode()
 
 

@@ -3,6 +3,7 @@
 import time
 
 from services.local.courier import LocalCourier, Writer
+from services.local.room import Room
 from services.local.settings import Settings
 from tubepost import subjects
 from tubepost.control import Control
@@ -35,5 +36,7 @@ async def serve(settings: Settings, context: Context) -> None:
                 events=events,
             )
             async with agreed(control, settings.shards):
+                room = Room(directory, settings.mail_root)
+                await bus.answer(subjects.QUOTA_ROOM, room.answer, group=subjects.LOCAL)
                 context.ready()
                 await worker.run(context.stopping)

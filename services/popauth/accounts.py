@@ -15,6 +15,7 @@ from tubepost.directory import Account, Directory, account_key, account_value, d
 from tubepost.errors import BadInput, Conflict, Exists, NotFound
 from tubepost.keyed import Bucket, Value, quoted
 from tubepost.ports import Bus
+from tubepost.quota import parse_quota, shown
 
 ACTOR = "admin"
 
@@ -79,6 +80,16 @@ class Accounts:
         await self._write(account_key(address), account_value(changed))
         maillog.changed("flags changed", account.address, ACTOR)
         return changed
+
+    async def set_quota(self, text: str, quota: str) -> None:
+        """`quota` in vpopmail's spellings."""
+        address, account = self._known_account(text)
+        changed = replace(account, quota=parse_quota(quota))
+        await self._write(account_key(address), account_value(changed))
+        maillog.changed("quota changed", account.address, ACTOR)
+
+    def quota(self, text: str) -> str:
+        return shown(self._known_account(text)[1].quota)
 
     async def remove_account(self, text: str) -> None:
         """Its Maildir stays where it is: mail is never removed with an account."""

@@ -41,6 +41,12 @@ class Rights(BaseModel):
     relay: bool | None = None
 
 
+class NewQuota(BaseModel):
+    """How much an account's mails may take: `10M`, `NOQUOTA`."""
+
+    quota: str
+
+
 class NewLines(BaseModel):
     """The lines of a control setting, in qmail's syntax; none = its default."""
 
@@ -99,6 +105,15 @@ def _add_accounts(routes: APIRouter, accounts: Accounts, directory: Directory) -
         wanted = {flag: not may for flag, may in given.items() if may is not None}
         account = await accounts.set_flags(address, wanted)
         return {"address": account.address, "flags": sorted(account.flags)}
+
+    @routes.get("/accounts/{address:path}/quota")
+    async def quota(address: str) -> dict[str, str]:
+        return {"quota": accounts.quota(address)}
+
+    @routes.put("/accounts/{address:path}/quota")
+    async def set_quota(address: str, new: NewQuota) -> dict[str, str]:
+        await accounts.set_quota(address, new.quota)
+        return {"quota": accounts.quota(address)}
 
     @routes.delete("/accounts/{address:path}", status_code=204)
     async def remove_account(address: str) -> None:

@@ -12,11 +12,12 @@ from services.popauth.passwords import Passwords
 from services.popauth.secrets import Secrets
 from services.popauth.settings import Settings
 from tubepost import maillog, metrics, subjects
+from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
-from tubepost.runtime import Context, server_tls
+from tubepost.runtime import Context
 from tubepost.settings import parse_listen
 from tubepost.tasks import background
 
@@ -60,18 +61,25 @@ async def _run(
     await bus.answer(
         subjects.AUTH_CHECK, logins.check, group="popauth", at_once=4 * settings.hash_threads
     )
+    await bus.answer(subjects.AUTH_HERE, _here, group="popauth")
     accounts = Accounts(bus, directory, passwords)
     context.app.include_router(router(accounts, directory, relay_list, control))
     service = Pop3Service(authority=logins, hostname=control.me, on_fault=maillog.bug)
     server = Pop3Server(service, on_sessions=metrics.POP3_SESSIONS.set)
-    context.ready(**await _listen(settings, server))
+    tls = server_tls(settings, context.before_metrics)
+    context.ready(**await _listen(settings, server, tls))
     await context.stopping.wait()
     await server.close(GRACE)
 
 
-async def _listen(settings: Settings, server: Pop3Server) -> dict[str, str]:
+async def _here(_subject: str, _data: bytes) -> bytes:
+    return b"here"
+
+
+async def _listen(
+    settings: Settings, server: Pop3Server, tls: ssl.SSLContext | None
+) -> dict[str, str]:
     """Where it listens: name -> HOST:PORT."""
-    tls = server_tls(settings.tls_cert, settings.tls_key)
     wanted: dict[str, tuple[str, ssl.SSLContext | None]] = {"pop3": (settings.pop3, None)}
     if settings.pop3s and tls:
         wanted["pop3s"] = (settings.pop3s, tls)

@@ -4,16 +4,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tubepost.settings import CommonSettings, Listen
+from tubepost.settings import Listen, TlsSettings
 
 
-class Settings(CommonSettings):
+class Settings(TlsSettings):
     """TUBEPOST_POP3 and so on."""
 
     pop3: Listen = Field("127.0.0.1:2110", description="HOST:PORT for POP3.")
     pop3s: Listen | None = Field(None, description="HOST:PORT for POP3 over TLS.")
-    tls_cert: Path | None = Field(None, description="Certificate chain, PEM.")
-    tls_key: Path | None = Field(None, description="Its private key, PEM.")
     mail_root: Path = Field(Path("data/mail"), description="Folder of the Maildirs.")
     relay_window: float = Field(
         10_800, ge=60, description="Seconds the relay stays open after a login."

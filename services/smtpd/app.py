@@ -2,19 +2,26 @@
 
 import asyncio
 import time
+from ssl import SSLContext
 
+from services.smtpd import backends
 from services.smtpd.api import router
+from services.smtpd.backends import Backends
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
-from services.smtpd.intake import SUBMISSION, Intake, watch_store
+from services.smtpd.intake import SUBMISSION, Intake
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.room import Room
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
+from tubepost import subjects
+from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
+from tubepost.ports import Bus
 from tubepost.relay_list import RelayList
-from tubepost.runtime import Context, bound, server_tls
+from tubepost.runtime import Context, bound
 from tubepost.settings import parse_listen
 from tubepost.shard_count import agreed
 from tubepost.tasks import background
@@ -25,22 +32,35 @@ GOODBYE = 10.0
 
 async def serve(settings: Settings, context: Context) -> None:
     """Accepts mail until `context.stopping` is set."""
+    tls = server_tls(settings, context.before_metrics)
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
         intake = Intake(MailStore(bus, settings.shards), directory, control, time.time, events)
-        async with background(control.run(), directory.run(), watch_store(bus, intake)):
+        async with background(control.run(), directory.run()):
             await control.mirror.loaded.wait()
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
-                gatherer = Gatherer(control, directory, RelayList(bus, time.time))
-                parts = Parts(bus, control, gatherer, intake)
-                await _listen(context, _listeners(settings, parts))
+                gatherer = Gatherer(control, directory, RelayList(bus, time.time), Room(bus))
+                watch = Backends()
+                parts = Parts(bus, control, gatherer, intake, watch)
+                listeners = _listeners(settings, parts, tls)
+                watch.add("store", lambda: intake.measure_store(bus), context.health)
+                watch.add("directory", directory.reach, context.health)
+                if any(listener.kind.auth_required and tls for _, listener in listeners.values()):
+                    watch.add(backends.LOGINS, lambda: _reach_popauth(bus), context.health)
+                async with background(watch.run()):
+                    await _listen(context, listeners)
 
 
-def _listeners(settings: Settings, parts: Parts) -> dict[str, tuple[str, Listener]]:
+async def _reach_popauth(bus: Bus) -> None:
+    await bus.ask(subjects.AUTH_HERE, b"", seconds=2.0)
+
+
+def _listeners(
+    settings: Settings, parts: Parts, tls: SSLContext | None
+) -> dict[str, tuple[str, Listener]]:
     """name -> (HOST:PORT, listener)."""
-    tls = server_tls(settings.tls_cert, settings.tls_key)
     found = {"smtp": (settings.smtp, Listener("smtp", Kind.MX, parts, tls))}
     if settings.submission:
         listener = Listener(SUBMISSION, Kind.SUBMISSION, parts, tls)

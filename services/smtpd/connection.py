@@ -104,9 +104,11 @@ class Connection(SMTP):
 
     def say_goodbye(self) -> None:
         """Ends the session, now or, while a mail is being taken, after its reply."""
-        if not self._in_data:
+        if self._in_data:
+            return
+        if not self._writer.is_closing():  # under TLS a closed one waits for the client's word
             self._writer.write(SHUTTING_DOWN)
-            self._hang_up()
+        self._hang_up()
 
     def _stop_timeout(self) -> None:
         if self._timeout_handle is not None:

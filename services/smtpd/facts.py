@@ -72,6 +72,8 @@ class RcptFacts:
 
     `sender` is the owner where it is a VERP sender. `relay_user`: who opened the relay for the
     client's address by logging in, "" = nobody. `sending`: his; None = any sender will do.
+    `size`: what was declared at MAIL. `quota` and `used`: octets the mailbox may hold (0 = any)
+    and holds.
     """
 
     client: Client
@@ -85,6 +87,10 @@ class RcptFacts:
     mailbox_exists: bool = False
     relay_user: str = ""
     sending: Sending | None = None
+    size: int = 0
+    quota: int = 0
+    used: int = 0
+    over_quota_is_final: bool = False
 
     @property
     def ours(self) -> bool:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from services.smtpd.facts import Client, RcptFacts, Sending
 from services.smtpd.policies.recipient import in_hosts
+from services.smtpd.room import Room
 from tubepost import smtp_values, verp
 from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
-from tubepost.directory import Directory
+from tubepost.directory import Account, Directory
 from tubepost.relay_list import RelayList
 
 
@@ -21,9 +22,16 @@ class Gatherer:
     control: Control
     directory: Directory
     relay_list: RelayList
+    room: Room | None = None
 
     async def about_recipient(
-        self, client: Client, sender: str, recipient: Address, *, accepted_so_far: int
+        self,
+        client: Client,
+        sender: str,
+        recipient: Address,
+        *,
+        accepted_so_far: int,
+        size: int = 0,
     ) -> RcptFacts:
         """`sender` as the client gave it."""
         get = self.control.get
@@ -41,6 +49,8 @@ class Gatherer:
             facts = replace(facts, local=True)
         if facts.local:
             account = await self.directory.confirmed_account(recipient)
+            if account and account.quota and self.room:
+                return await self._with_room(facts, account, self.room, size)
             return replace(facts, mailbox_exists=account is not None)
         if facts.needs_relay:
             entry = await self.relay_list.lookup(client.ip)
@@ -65,3 +75,15 @@ class Gatherer:
             return self.directory.owner(parse_address(sender))
         except AddressError:  # the null sender: nobody's
             return ""
+
+    async def _with_room(
+        self, facts: RcptFacts, account: Account, room: Room, size: int
+    ) -> RcptFacts:
+        return replace(
+            facts,
+            mailbox_exists=True,
+            size=size,
+            quota=account.quota,
+            used=await room.used(account.address),
+            over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",
+        )

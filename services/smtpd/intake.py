@@ -3,13 +3,12 @@
 The same for SMTP and HTTP. It returns only after the store has the mail.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 from tubepost import maillog
 from tubepost.control import Control
 from tubepost.directory import Directory
-from tubepost.errors import StoreFull, Unavailable
+from tubepost.errors import StoreFull
 from tubepost.events import NOBODY, SHOWN, Teller
 from tubepost.mailstore import MailStore, new_mail_id
 from tubepost.nats_bus import NatsBus
@@ -29,13 +28,17 @@ SUBMISSION = "submission"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a mail comes from. `user`: who relays it, "" = nobody had to. `protocol`: RFC 3848."""
+    """Where a mail comes from. `user`: who relays it, "" = nobody had to. `protocol`: RFC 3848.
+
+    `tls`: what it came encrypted with, "" in the clear.
+    """
 
     name: str
     client: str
     helo: str
     user: str
     protocol: str
+    tls: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Intake:
             protocol=source.protocol,
             mail_id=mail_id,
             now=now,
+            tls=source.tls,
         )
         domains = self._directory.domains
         routes = [route(address, domains) for address in envelope.recipients]
@@ -94,19 +98,13 @@ class Intake:
             "helo": source.helo,
             "user": source.user,
         }
-        maillog.accepted(mail_id, facts, source=source.name)
+        maillog.accepted(mail_id, facts, source=source.name, tls=source.tls)
         count = len(envelope.recipients)
         self._events.emit(
             "accepted", mail_id, at=now, **facts, source=source.name, count=count, bounce_of=""
         )
         return Accepted(mail_id, int(now))
 
-
-async def watch_store(bus: NatsBus, intake: Intake, *, every: float = 5.0) -> None:
-    """Keeps `intake.store_usage` current. A store without a limit counts as empty."""
-    while True:
-        try:
-            intake.store_usage = await bus.store_usage() or 0.0
-        except Unavailable as error:
-            maillog.bus_error(str(error))
-        await asyncio.sleep(every)
+    async def measure_store(self, bus: NatsBus) -> None:
+        """Brings `store_usage` up to date. A store without a limit counts as empty."""
+        self.store_usage = await bus.store_usage() or 0.0

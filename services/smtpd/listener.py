@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Protocol
 
+from services.smtpd.backends import Backends
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
@@ -29,6 +30,7 @@ class Parts:
     control: Control
     gather: Gatherer
     intake: Intake
+    backends: Backends = field(default_factory=Backends)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from services.smtpd import authenticate
+from services.smtpd.backends import LOGINS
 from services.smtpd.connection import Connection
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
@@ -44,6 +45,7 @@ class LoginConnection(Connection):
         except BadInput as error:
             await self.push(_error_reply(error))
         except Unavailable:
+            self._listener.parts.backends.doubt(LOGINS)
             await self.push("454 oops, unable to check your password now (#4.3.0)")
         else:
             await self._auth_done(account)

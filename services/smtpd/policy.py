@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts
-from services.smtpd.policies import client, login, mail, recipient, sender
+from services.smtpd.policies import client, login, mail, quota, recipient, sender
 from services.smtpd.refusal import Refusal
 
 F = TypeVar("F")
@@ -30,6 +30,7 @@ RCPT: Chain[RcptFacts] = (
     recipient.not_relayed,
     login.not_the_sender_of_the_relay_list,
     recipient.no_mailbox,
+    quota.over_quota,
 )
 
 DATA: Chain[DataFacts] = (

@@ -15,6 +15,7 @@ from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
 from tubepost.address import Address, parse_address, printable
+from tubepost.certificates import described
 from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.trace_headers import hops
 
@@ -85,6 +86,7 @@ class Session(LoginConnection):
             await self._refuse(refusal, sender=path.address)
             return
         self._transaction = Transaction(path.address, given("RET", ""), given("ENVID", ""))
+        self._transaction.size = facts.size
         await self.push("250 ok")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -111,6 +113,7 @@ class Session(LoginConnection):
                 transaction.sender,
                 recipient,
                 accepted_so_far=len(transaction.recipients),
+                size=transaction.size,
             )
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
@@ -185,6 +188,7 @@ class Session(LoginConnection):
             helo=self._client.helo,
             user=self._client.user or transaction.relay_user,
             protocol=protocol,
+            tls=described(self.transport),
         )
 
     async def smtp_RSET(self, arg: str | None) -> None:
@@ -212,6 +216,7 @@ class Session(LoginConnection):
             await self.push("503 TLS has begun already (#5.5.1)")
             return
         await super().smtp_STARTTLS(arg or "")
+        self._client = replace(self._client, helo="", user="")  # RFC 3207 4.2: said in the clear
 
 
 Session.verbs = {

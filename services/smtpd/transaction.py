@@ -8,7 +8,7 @@ from tubepost.record import Envelope, Wish
 
 @dataclass(slots=True)
 class Transaction:
-    """`relay_user`: who opened the relay for one of the recipients."""
+    """`relay_user`: who opened the relay for one of the recipients. `size`: declared, 0 = not."""
 
     sender: str
     ret: str = ""
@@ -16,6 +16,7 @@ class Transaction:
     recipients: list[str] = field(default_factory=list)
     wishes: dict[str, Wish] = field(default_factory=dict)
     relay_user: str = ""
+    size: int = 0
 
     def add(self, path: Path) -> None:
         """A recipient that was accepted."""

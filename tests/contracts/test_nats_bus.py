@@ -2,7 +2,10 @@
 
 import asyncio
 import dataclasses
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
@@ -16,6 +19,7 @@ from tubepost import subjects
 from tubepost.errors import Unavailable
 from tubepost.mailstore import patiently
 from tubepost.nats_bus import TIMEOUT, NatsBus
+from tubepost.nats_requests import MOST_WAITING
 from tubepost.ports import CaughtUp, Stored
 from tubepost.provision import provision
 from tubepost.relay_list import RelayList
@@ -280,3 +284,24 @@ async def test_a_slow_answer_holds_up_no_other_question(bus: NatsBus) -> None:
     await bus.answer("auth.check", answer, group="popauth", at_once=2)
     asked = [bus.ask("auth.check", question, seconds=0.5) for question in (b"first", b"second")]
     assert await asyncio.gather(*asked) == [b"first", b"second"]
+
+
+async def test_a_server_that_hangs_holds_nobody_and_fills_no_memory(tmp_path: Path) -> None:
+    """nats-py keeps what a stopped server does not read, and waits for it: both have an end."""
+    server = NatsServer.plain(tmp_path)
+    server.start()
+    bus = await server.connect()
+    await provision(bus.client, PLAN)
+    piece = b"x" * 700_000
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        calls = [bus.append(f"mail.m{n}.0", piece) for n in range(60)]
+        async with asyncio.timeout(TIMEOUT + PATIENCE):
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(result) for result in results} == {Unavailable}
+        assert bus.client.pending_data_size < MOST_WAITING + 2 * len(piece)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert await patiently(lambda: bus.append("q.0.a.0", b"again")) > 0
+    await bus.close()
+    server.stop()

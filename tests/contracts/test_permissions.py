@@ -37,10 +37,15 @@ async def test_smtpd_takes_mail_in(connect: Connect, complaints: list[str], size
     smtpd, popauth = await connect("smtpd"), await connect("popauth")
     await RelayList(popauth, FakeClock()).add(CLIENT, user="joe@example.org", window=60, by="pop")
     await answering(popauth, subjects.AUTH_CHECK, "popauth")
+    await answering(popauth, subjects.AUTH_HERE, "popauth")
+    await answering(await connect("local"), subjects.QUOTA_ROOM, "local")
     await accept(smtpd, "local", size)
     assert await RelayList(smtpd, FakeClock()).lookup(CLIENT) is not None
     assert await RelayList(smtpd, FakeClock()).lookup("198.51.100.8") is None
     assert await smtpd.ask(subjects.AUTH_CHECK, b"{}") == b"yes"
+    assert await smtpd.ask(subjects.AUTH_HERE, b"") == b"yes"
+    assert await smtpd.ask(subjects.QUOTA_ROOM, b"joe@example.org") == b"yes"
+    await Directory(smtpd).reach()
     assert await smtpd.store_usage() is not None
     assert complaints == []
 

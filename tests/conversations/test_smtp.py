@@ -12,9 +12,10 @@ import pytest
 from ctl import certificate
 from tests.conversations.play import ConversationError, conversation, play
 from tests.smtpd.running import Smtpd, running
+from tubepost import subjects
+from tubepost.certificates import DEFAULT, Certificates, Pair
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
-from tubepost.runtime import server_tls
 
 FOLDER = Path(__file__).parent / "smtp"
 
@@ -32,6 +33,7 @@ SETTINGS = {
     "submission-sender-of-account": {"authmailfrom": "account"},
     "submission-sender-of-domain": {"authmailfrom": "domain"},
     "relay-list-sender": {"relaymailfrom": "account"},
+    "overquota-refuse": {"overquota": "refuse"},
 }
 """Control settings that only one file speaks of."""
 
@@ -60,10 +62,16 @@ async def set_up(smtpd: Smtpd) -> None:
     )
     await smtpd.add_accounts("ann@example.net", "ann-lee@example.net", "bob@example.net")
     await smtpd.answer_logins(bob="correct horse", ann="staple battery")
+    await smtpd.add_quota("full@example.net", 5000)
+    await smtpd.bus.answer(subjects.QUOTA_ROOM, _used_4000)
     for ip in LISTED:
         await smtpd.relay_list.add(ip, user="bob@example.net", window=3600, by="test")
     an_hour_ago = RelayList(smtpd.bus, lambda: time.time() - 3600)
     await an_hour_ago.add(NO_MORE_LISTED, user="bob@example.net", window=3599, by="test")
+
+
+async def _used_4000(_subject: str, _data: bytes) -> bytes:
+    return b'{"used": 4000}'
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +82,7 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
-    async with running(bus, server_tls(*cert)) as smtpd:
+    async with running(bus, Certificates(Pair(DEFAULT, *cert)).context) as smtpd:
         await set_up(smtpd)
         await smtpd.set(**SETTINGS.get(path.stem, {}))
         listener = "submission" if path.stem.startswith("submission") else "smtp"
@@ -88,6 +96,6 @@ async def test_the_files_are_told_from_what_the_server_says(
 ) -> None:
     path = tmp_path / "sample.txt"
     path.write_text("# why\nS: 220 mail.example ESMTP\nC: NOOP\nS: 250 OK\n")
-    async with running(bus, server_tls(*cert)) as smtpd:
+    async with running(bus, Certificates(Pair(DEFAULT, *cert)).context) as smtpd:
         with pytest.raises(ConversationError, match="line 4"):
             await play(path, "127.0.0.1", smtpd.ports["smtp"])

@@ -14,7 +14,7 @@ from services.popauth.app import serve
 from services.popauth.settings import Settings
 from tests.nats_server import NatsServer
 from tests.popauth.directory import PATIENCE, Office
-from tubepost import control_values, smtp_values
+from tubepost import control_values, smtp_values, subjects
 from tubepost.admin import Health, create_app
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
@@ -32,6 +32,26 @@ async def http(real: Office) -> AsyncIterator[httpx.AsyncClient]:
     app.include_router(router(real.accounts, real.directory, relay_list, real.control))
     async with client_of(app) as client:
         yield client
+
+
+async def test_a_quota_is_set_shown_and_outlives_a_new_password(
+    http: httpx.AsyncClient, real: Office
+) -> None:
+    await http.post("/v1/domains", json={"name": "example.net"})
+    await http.post("/v1/accounts", json=ANN)
+    place = "/v1/accounts/ann@example.net/quota"
+    assert (await http.get(place)).json() == {"quota": "NOQUOTA"}
+    answer = await http.put(place, json={"quota": "10M"})
+    assert (answer.status_code, answer.json()) == (200, {"quota": "10485760S"})
+    password = {"password": "another horse"}
+    assert (
+        await http.put("/v1/accounts/ann@example.net/password", json=password)
+    ).status_code == 204
+    assert (await http.get(place)).json() == {"quota": "10485760S"}
+    assert real.directory.accounts()[0].quota == 10_485_760
+    assert "is not a quota" in is_problem(await http.put(place, json={"quota": "many"}), 400)
+    assert (await http.put(place, json={"quota": "NOQUOTA"})).json() == {"quota": "NOQUOTA"}
+    assert "no account" in is_problem(await http.get("/v1/accounts/x@example.net/quota"), 404)
 
 
 def client_of(app: Any) -> httpx.AsyncClient:
@@ -182,6 +202,8 @@ async def test_control(http: httpx.AsyncClient, real: Office) -> None:
         ("GET", "/v1/accounts"),
         ("POST", "/v1/accounts"),
         ("PUT", "/v1/accounts/ann@example.net/password"),
+        ("GET", "/v1/accounts/ann@example.net/quota"),
+        ("PUT", "/v1/accounts/ann@example.net/quota"),
         ("DELETE", "/v1/accounts/ann@example.net"),
         ("GET", "/v1/relay"),
         ("GET", "/v1/control"),
@@ -238,6 +260,12 @@ async def test_a_pop3_login_opens_the_relay(popauth: Context, bus: NatsBus) -> N
         assert await smtpds.lookup("127.0.0.1") is None
         assert [e["ip"] for e in (await http.get("/v1/relay")).json()] == ["127.0.0.9"]
         assert (await http.get("/readyz")).json()["ready"] is True
+
+
+async def test_it_says_that_it_is_there(popauth: Context, bus: NatsBus) -> None:
+    """smtpd's readiness hangs on it."""
+    assert popauth.is_ready.is_set()
+    assert await bus.ask(subjects.AUTH_HERE, b"") == b"here"
 
 
 async def pop3(popauth: Context, password: str) -> str:

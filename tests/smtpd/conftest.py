@@ -8,8 +8,8 @@ import pytest
 
 from ctl import certificate
 from tests.smtpd.running import Smtpd, running
+from tubepost.certificates import DEFAULT, Certificates, Pair
 from tubepost.nats_bus import NatsBus
-from tubepost.runtime import server_tls
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def client_tls(cert: tuple[Path, Path]) -> ssl.SSLContext:
 @pytest.fixture
 async def smtpd(bus: NatsBus, cert: tuple[Path, Path]) -> AsyncIterator[Smtpd]:
     """Knows ann@example.net; bob may log in with `correct horse`, nothing else is configured."""
-    async with running(bus, server_tls(*cert)) as smtpd:
+    async with running(bus, Certificates(Pair(DEFAULT, *cert)).context) as smtpd:
         await smtpd.add_accounts("ann@example.net")
         await smtpd.answer_logins(bob="correct horse")
         yield smtpd

@@ -12,6 +12,7 @@ from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.room import Room
 from services.smtpd.session import sessions
 from tests.tubepost.telling import Told
 from tubepost import subjects
@@ -58,6 +59,13 @@ class Smtpd:
             account = Account(address.key, "home", "no hash")
             revision = await bucket.put(account_key(address), account_value(account))
         await self.directory.mirror.seen(revision)
+
+    async def add_quota(self, address: str, quota: int) -> None:
+        """An account that may hold so many octets."""
+        account = Account(address, f"{address}/home", "no hash", quota=quota)
+        bucket = Bucket(self.bus, subjects.DIRECTORY)
+        key = account_key(parse_address(address))
+        await self.directory.mirror.seen(await bucket.put(key, account_value(account)))
 
     async def answer_logins(self, **passwords: str) -> None:
         """As popauth does, once for all calls: user USER, account USER@example.net.
@@ -132,7 +140,7 @@ async def running(bus: NatsBus, tls: ssl.SSLContext | None = None) -> AsyncItera
 async def _listen(
     smtpd: Smtpd, name: str, kind: Kind, tls: ssl.SSLContext | None
 ) -> asyncio.Server:
-    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list)
+    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list, Room(smtpd.bus))
     parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake)
     listener = Listener(name, kind, parts, tls)
     loop = asyncio.get_running_loop()

@@ -19,9 +19,9 @@ from tests.popauth.directory import Office, office
 from tests.smtpd.client import Client, connected
 from tests.smtpd.running import PATIENCE, Smtpd, running
 from tubepost import metrics, subjects
+from tubepost.certificates import DEFAULT, Certificates, Pair
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
-from tubepost.runtime import server_tls
 
 RIGHT = "AUTH PLAIN " + b64encode(b"\0bob\0correct horse").decode()
 WRONG = "AUTH PLAIN " + b64encode(b"\0bob\0wrong").decode()
@@ -96,7 +96,7 @@ async def test_tls_from_the_first_byte_is_tls(
     smtpd: Smtpd, cert: tuple[Path, Path], client_tls: ssl.SSLContext
 ) -> None:
     """As on a listener of submissions (RFC 8314 3.3), where STARTTLS never comes."""
-    tls = server_tls(*cert)
+    tls = Certificates(Pair(DEFAULT, *cert)).context
     parts = smtpd.listeners["submission"].parts
     listener = Listener("submissions", Kind.SUBMISSIONS, parts, tls)
     loop = asyncio.get_running_loop()
@@ -122,7 +122,10 @@ def test_no_challenge_comes_twice() -> None:
 @pytest.fixture
 async def whole(bus: NatsBus, cert: tuple[Path, Path]) -> AsyncIterator[tuple[Smtpd, Office]]:
     """smtpd and popauth's logins on one bus; ann@example.net exists."""
-    async with running(bus, server_tls(*cert)) as smtpd, office(bus) as found:
+    async with (
+        running(bus, Certificates(Pair(DEFAULT, *cert)).context) as smtpd,
+        office(bus) as found,
+    ):
         logins = Logins(
             found.directory,
             found.passwords,

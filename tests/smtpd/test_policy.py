@@ -69,6 +69,25 @@ def test_no_mailbox() -> None:
 
 
 @pytest.mark.parametrize(
+    ("used", "size", "refused"),
+    [
+        (0, 100, False),
+        (0, 101, True),
+        (60, 40, False),
+        (60, 41, True),
+        (99, 0, False),
+        (100, 0, True),
+    ],
+)
+def test_over_quota(used: int, size: int, refused: bool) -> None:
+    full = facts(quota=100, used=used, size=size)
+    assert reply(full) == ("452 user is over quota (#4.2.2)" if refused else "")
+    final = reply(replace(full, over_quota_is_final=True))
+    assert final == ("552 user is over quota (#5.2.2)" if refused else "")
+    assert reply(replace(full, quota=0)) == ""
+
+
+@pytest.mark.parametrize(
     ("text", "answer"),
     [
         ("go away", "451 go away"),

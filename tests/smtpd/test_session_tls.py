@@ -1,6 +1,7 @@
 """STARTTLS and AUTH on real sockets, with the standard library's client and with a hostile one."""
 
 import asyncio
+import re
 import smtplib
 import socket
 import ssl
@@ -41,7 +42,7 @@ async def test_submission_with_smtplib(
     record, field, body = await smtpd.only_mail()
     assert (record.channel, record.destination) == ("remote", "example.org")
     assert b" (HELO laptop) (bob@example.net@127.0.0.1)\r\n" in field
-    assert b" with ESMTPSA id " in field
+    assert re.search(rb" with ESMTPSA id \w+ \(version=TLSv1\.3 cipher=TLS_\w+ bits=\d+\); ", field)
     assert body == b"Subject: x\r\n\r\nhi\r\n"
 
 
@@ -57,6 +58,20 @@ async def test_plaintext_behind_starttls_is_not_heard(
         await client.begin_tls(client_tls)
         assert await client.ask("HELP") == "214 Tubepost: see RFC 5321"
         assert await client.ask("RCPT TO:<ann@example.net>") == "503 MAIL first (#5.5.1)"
+
+
+async def test_the_name_said_before_tls_is_forgotten(
+    smtpd: Smtpd, client_tls: ssl.SSLContext
+) -> None:
+    """RFC 3207 4.2: it may be a man in the middle's."""
+    async with connected(smtpd.ports["smtp"]) as client:
+        await client.ask("EHLO forged.example")
+        await begin_tls(client, client_tls)
+        await client.begin_mail()
+        assert (await client.ask("hi\r\n.")).startswith("250 ok ")
+    _, field, _ = await smtpd.only_mail()
+    assert b"forged" not in field
+    assert b" (version=TLSv1.3 " in field
 
 
 async def test_a_client_that_begins_no_tls_is_let_go(smtpd: Smtpd) -> None:
@@ -125,6 +140,19 @@ async def test_nothing_is_heard_behind_a_bare_line_end(
 
 async def test_nothing_is_heard_behind_quit(smtpd: Smtpd, client_tls: ssl.SSLContext) -> None:
     await sends_on(smtpd, client_tls, RIGHT + b"QUIT\r\n" + A_MAIL, b"\r\n221 ")
+
+
+async def test_a_drain_ends_beside_a_client_that_keeps_a_closed_session(
+    smtpd: Smtpd, client_tls: ssl.SSLContext
+) -> None:
+    port = smtpd.ports["submission"]
+    client = await asyncio.to_thread(hostile, port, client_tls, b"QUIT\r\n", b"221 ")
+    listener = smtpd.listeners["submission"]
+    try:
+        await listener.drain(0)
+    finally:
+        client.close()
+        await asyncio.wait_for(listener.emptied.wait(), PATIENCE)
 
 
 @pytest.mark.parametrize("octets", [b"\xff\xfe", b"A" * 70_000])

@@ -49,6 +49,21 @@ def test_received_without_a_login() -> None:
     )
 
 
+def test_received_over_tls() -> None:
+    tls = "version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256"
+    found = received(
+        client="192.0.2.7",
+        helo="",
+        user="",
+        by="mx",
+        protocol="ESMTPS",
+        mail_id="1",
+        now=0,
+        tls=tls,
+    )
+    assert found.endswith(f"with ESMTPS id 1 ({tls}); 1 Jan 1970 00:00:00 -0000\r\n".encode())
+
+
 def test_received_of_somebody_who_logged_in() -> None:
     assert b" (joe@x.y@192.0.2.7)\r\n" in field(user="joe@x.y")
 
