@@ -7,6 +7,7 @@ gather.py fills it.
 from dataclasses import dataclass, field
 from enum import Enum
 
+from tubepost import relay_denied
 from tubepost.tcprules import Rule
 
 
@@ -67,6 +68,7 @@ class RcptFacts:
     in_rcpthosts: bool = False
     mailbox_exists: bool = False
     relay_user: str = ""
+    relay_denied: str = relay_denied.DEFAULT
 
     @property
     def ours(self) -> bool:

@@ -24,6 +24,8 @@ TAKEN: dict[str, list[Lines]] = {
     "maxrcpt": [("1",), ("100000",)],
     "timeoutsmtpd": [("1",), ("86400",)],
     "tcprules": [(), ('10.:allow,RELAYCLIENT=""',)],
+    "relaydenied": [("sorry, {domain} isn't allowed to be relayed thru this MTA (#5.7.1)",)],
+    "relayusers": [("0",), ("20",)],
     **{key: [(), ("10.0.0.0/8", "fd00::/8")] for key in NETWORKS},
 }
 REFUSED: dict[str, list[Lines]] = {
@@ -34,6 +36,8 @@ REFUSED: dict[str, list[Lines]] = {
     "maxrcpt": [("0",), ("100001",)],
     "timeoutsmtpd": [("0",), ("86401",)],
     "tcprules": [("10.:allow", "nonsense")],
+    "relaydenied": [("{user}",), (), ("a", "b")],
+    "relayusers": [("-1",), ("21",)],
     **{key: [("10.",)] for key in NETWORKS},
 }
 
