@@ -96,6 +96,8 @@ async def test_the_relay_is_open_when_the_login_is_answered(real: Office, bus: N
         "at": NOW,
         "until": NOW + 600,
         "by": "popauth-1",
+        "users": {"ann@example.net": NOW},
+        "warned": 0.0,
     }
 
 
