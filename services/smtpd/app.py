@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from services.smtpd import check
 from services.smtpd.api import router
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
@@ -34,6 +35,7 @@ async def serve(settings: Settings, context: Context) -> None:
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time))
+                context.app.include_router(check.router(gatherer))
                 parts = Parts(bus, control, gatherer, intake)
                 await _listen(context, _listeners(settings, parts))
 
