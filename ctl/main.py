@@ -81,7 +81,7 @@ def up_command(  # noqa: PLR0913 - its options
 def main() -> int:
     """Runs the command; the exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except TyperException as error:
         return _say(error.format_message(), 2)
     except BadInput as error:
@@ -92,7 +92,7 @@ def main() -> int:
         return _say(str(error), 1)
     except (typer.Abort, KeyboardInterrupt):
         return _say("stopped", 130)
-    return 0
+    return code if isinstance(code, int) else 0  # an int: what typer.Exit said
 
 
 def _say(text: str, code: int) -> int:

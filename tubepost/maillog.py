@@ -279,6 +279,12 @@ def relay_opened(client: str, user: str, *, result: str) -> None:
     _log.info("relay." + result, client=client, user=user)
 
 
+def relay_many_users(client: str, users: list[str]) -> None:
+    """Once in a window: so many opened the relay from one address that it may be a NAT or worse."""
+    metrics.RELAY_MANY_USERS.inc()
+    _log.warning("relay.many_users", client=client, count=len(users), users=users)
+
+
 def changed(what: str, name: str, actor: str) -> None:
     """An operator changed a domain, an account, a setting."""
     _log.info("admin.changed", what=what, name=name, actor=actor)

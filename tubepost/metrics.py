@@ -58,6 +58,9 @@ BODIES_COLLECTED = Counter(
 LOGINS = Counter("tubepost_logins", "Logins, by service and result.", ["service", "result"])
 POP3_SESSIONS = Gauge("tubepost_pop3_sessions", "Open POP3 sessions.")
 RELAY_OPENED = Counter("tubepost_relay_opened", "What a login did to the relay list.", ["result"])
+RELAY_MANY_USERS = Counter(
+    "tubepost_relay_many_users", "Addresses many different users logged in from, once in a window."
+)
 BUGS = Counter("tubepost_bugs", "Exceptions that no code expected; each has a log line.")
 EVENTS_DROPPED = Counter(
     "tubepost_events_dropped", "Events that were not written: the buffer was full, the bus away."

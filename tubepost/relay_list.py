@@ -5,24 +5,33 @@ entry and is checked by whoever reads it, so no sweeper and no event is needed t
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from ipaddress import IPv6Network, ip_address
 
 from tubepost import subjects
-from tubepost.keyed import Bucket
+from tubepost.errors import Conflict, Unavailable
+from tubepost.keyed import Bucket, Value
 from tubepost.ports import Bus, CaughtUp, Clock
+from tubepost.smtp_values import MOST_USERS
 from tubepost.tcprules import as_ipv6
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`at`, `until`: seconds since 1970. `by`: the instance of popauth that wrote it."""
+    """`at`, `until`: seconds since 1970. `by`: the instance of popauth that wrote it.
+
+    `users`: who logged in from there within the window, each with its last login; the newest 20.
+    `warned`: when so many of them were last worth a warning, 0 = never.
+    """
 
     ip: str
     user: str
     at: float
     until: float
     by: str
+    users: Mapping[str, float] = field(default_factory=dict)
+    warned: float = 0.0
 
 
 def normal(ip: str) -> str:
@@ -40,6 +49,9 @@ def key_for(ip: str) -> str:
 
 Networks = tuple[IPv6Network, ...]
 
+_TRIES = 32
+"""Each time one of those who write at once wins: so many may log in from one address at once."""
+
 
 def may_be_listed(ip: str, *, allowed: Networks, ours: Networks = ()) -> bool:
     """Whether an address may come onto the list: global ones may, others only if allowed by name.
@@ -53,6 +65,14 @@ def may_be_listed(ip: str, *, allowed: Networks, ours: Networks = ()) -> bool:
     return ip_address(normal(ip)).is_global and not any(number in network for network in ours)
 
 
+def is_ours(ip: str, *, allowed: Networks, ours: Networks) -> bool:
+    """Whether an address is one of `ours` that was not allowed by name."""
+    number = as_ipv6(ip)
+    return any(number in network for network in ours) and not any(
+        number in network for network in allowed
+    )
+
+
 class RelayList:
     """Raises Unavailable when the bus is away."""
 
@@ -61,20 +81,33 @@ class RelayList:
         self._clock = clock
         self._bucket = Bucket(bus, subjects.RELAY)
 
-    async def add(self, ip: str, *, user: str, window: float, by: str) -> Entry:
-        """Lists an address for `window` seconds from now; a later login starts it over."""
-        now = self._clock()
-        entry = Entry(normal(ip), user, now, now + window, by)
-        value = {"user": user, "at": now, "until": entry.until, "by": by}
-        await self._bucket.put(key_for(ip), value)
-        return entry
+    async def add(
+        self, ip: str, *, user: str, window: float, by: str, many: int = 0
+    ) -> tuple[Entry, bool]:
+        """Lists an address for `window` seconds from now; a later login starts it over.
+
+        Also says whether this login made it `many` users (0 = never): once in a window, whichever
+        instance sees it. Written by compare-and-set, so that no login at the same moment is lost.
+        """
+        for attempt in range(_TRIES):
+            before, revision = await self._stored(ip, leader=attempt > 0)
+            now = self._clock()
+            users = _recent(before, user, now, window)
+            warned = before.warned if before else 0.0
+            alarm = 0 < many <= len(users) and warned <= now - window
+            entry = Entry(normal(ip), user, now, now + window, by, users, now if alarm else warned)
+            try:
+                await self._bucket.put(key_for(ip), _value(entry), expect=revision)
+            except Conflict:
+                continue
+            return entry, alarm
+        raise Unavailable(f"the entry of {ip} is written by others all the time")
 
     async def lookup(self, ip: str) -> Entry | None:
         """The entry that holds now. "Not listed" is confirmed by the leader."""
         for leader in (False, True):
-            found = await self._bucket.get(key_for(ip), leader=leader)
-            entry = self._current(normal(ip), found[0]) if found else None
-            if entry:
+            entry, _ = await self._stored(ip, leader=leader)
+            if entry and entry.until > self._clock():
                 return entry
         return None
 
@@ -88,14 +121,40 @@ class RelayList:
                 break
             if item.data:
                 ip = _ip_of(item.subject.removeprefix(prefix))
-                found.append(self._current(ip, json.loads(item.data)))
-        return sorted((e for e in found if e), key=lambda e: e.at)
+                found.append(_entry(ip, json.loads(item.data)))
+        now = self._clock()
+        return sorted((e for e in found if e.until > now), key=lambda e: e.at)
 
-    def _current(self, ip: str, value: dict[str, object]) -> Entry | None:
-        until = float(str(value["until"]))
-        if until <= self._clock():
-            return None
-        return Entry(ip, str(value["user"]), float(str(value["at"])), until, str(value["by"]))
+    async def _stored(self, ip: str, *, leader: bool) -> tuple[Entry | None, int]:
+        """The entry, over or not, and its revision; a tombstone has one, too."""
+        stream = subjects.bucket_stream(subjects.RELAY)
+        subject = subjects.bucket_key(subjects.RELAY, key_for(ip))
+        stored = await self._bus.read(stream, subject, leader=leader)
+        if stored is None:
+            return None, 0
+        return _entry(normal(ip), json.loads(stored.data)) if stored.data else None, stored.seq
+
+
+def _recent(before: Entry | None, user: str, now: float, window: float) -> dict[str, float]:
+    """Who logged in within the window, this user included, the newest last and 20 at most."""
+    users = dict(before.users) if before else {}
+    users.pop(user, None)
+    found = [(name, at) for name, at in users.items() if at > now - window]
+    return dict([*sorted(found, key=lambda item: item[1]), (user, now)][-MOST_USERS:])
+
+
+def _value(entry: Entry) -> Value:
+    value = asdict(entry)
+    del value["ip"]  # it is the key
+    return value
+
+
+def _entry(ip: str, value: Value) -> Entry:
+    """Entries of a release that kept the last user only have neither `users` nor `warned`."""
+    user, at = str(value["user"]), float(value["at"])
+    users = {str(name): float(then) for name, then in value.get("users", {user: at}).items()}
+    until, warned = float(value["until"]), float(value.get("warned", 0))
+    return Entry(ip, user, at, until, str(value["by"]), users, warned)
 
 
 def _ip_of(key: str) -> str:

@@ -5,7 +5,7 @@ Part of the table in control_values, which finds every Setting of this module.
 
 from ipaddress import IPv6Network
 
-from tubepost import tcprules
+from tubepost import relay_denied, tcprules
 from tubepost.setting import (
     Setting,
     host_patterns,
@@ -16,6 +16,9 @@ from tubepost.setting import (
     senders,
     some_of,
 )
+
+MOST_USERS = 20
+"""Users an entry of the relay list remembers."""
 
 SMTPGREETING = Setting[str | None](
     "smtpgreeting",
@@ -52,12 +55,27 @@ TCPRULES = Setting(
     'tcpserver rules: 192.0.2.:allow,RELAYCLIENT="".',
     "smtpd",
 )
+RELAYDENIED = Setting(
+    "relaydenied",
+    relay_denied.parse,
+    relay_denied.DEFAULT,
+    "Text after 553 for a recipient that may not be relayed to; `{domain}`, `{recipient}` and "
+    "`{client}` are filled in.",
+    "smtpd",
+)
+RELAYUSERS = Setting(
+    "relayusers",
+    number(0, MOST_USERS),
+    5,
+    "So many users logging in from one address within the window are worth a warning; 0 = never.",
+    "popauth",
+)
 RELAYNETWORKS = Setting[tuple[IPv6Network, ...]](
     "relaynetworks",
     networks,
     (),
     "Loopback, private, proxy or cluster networks that may come onto the relay list all the same.",
-    "popauth",
+    "smtpd, popauth",
 )
 PROXYNETWORKS = Setting[tuple[IPv6Network, ...]](
     "proxynetworks",
@@ -71,7 +89,7 @@ CLUSTERNETWORKS = Setting[tuple[IPv6Network, ...]](
     networks,
     (),
     "Public addresses of our own nodes and gateways: never put on the relay list.",
-    "popauth",
+    "smtpd, popauth",
 )
 AUTHMECHANISMS = Setting[tuple[str, ...]](
     "authmechanisms",

@@ -35,15 +35,20 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Parsed rules; `of` finds the one for an address."""
+    """Parsed rules; `of` finds the one for an address.
 
-    _by_network: tuple[tuple[IPv6Network, Rule], ...] = ()
+    For each width that occurs, widest prefix first: the bits behind it, and the rules by the bits
+    of the prefix. A look-up costs one step for each width, however many rules there are.
+    """
+
+    _by_width: tuple[tuple[int, Mapping[int, Rule]], ...] = ()
 
     def of(self, ip: str) -> Rule:
         """The most specific rule for a client address (IPv4, IPv6 or v4-mapped)."""
-        number = as_ipv6(ip)
-        for network, rule in self._by_network:
-            if number in network:
+        number = int(as_ipv6(ip))
+        for behind, rules in self._by_width:
+            rule = rules.get(number >> behind)
+            if rule is not None:
                 return rule
         return Rule()
 
@@ -56,15 +61,16 @@ def as_ipv6(ip: str) -> IPv6Address:
 
 def parse(lines: Iterable[str]) -> Rules:
     """All the lines of a rules file. Raises BadInput, naming the line: then none of them counts."""
-    found: dict[IPv6Network, Rule] = {}
+    found: dict[int, dict[int, Rule]] = {}
     for line in lines:
         text = line.strip()
         if text and not text.startswith("#"):
             rule = _rule(text)
             for network in _networks(text):
-                found.setdefault(network, rule)
-    by_width = sorted(found.items(), key=lambda item: -item[0].prefixlen)
-    return Rules(tuple(by_width))
+                behind = 128 - network.prefixlen
+                prefix = int(network.network_address) >> behind
+                found.setdefault(behind, {}).setdefault(prefix, rule)
+    return Rules(tuple(sorted(found.items())))
 
 
 def _address_and_rest(text: str) -> tuple[str, str]:
@@ -122,7 +128,9 @@ def _range(address: str) -> list[IPv6Network]:
     dot = "." if address.endswith(".") else ""
     *head, last = address.removesuffix(".").split(".")
     low, _, high = last.partition("-")
-    if not 0 <= int(low) <= int(high) <= 255:
+    if not (last.isascii() and low.isdecimal() and high.isdecimal()):  # int() takes `1_0` and `+1`
+        raise ValueError(f"{last} is not a range")
+    if not int(low) <= int(high) <= 255:
         raise ValueError(f"{last} is not a range")
     return [_network(".".join([*head, str(n)]) + dot) for n in range(int(low), int(high) + 1)]
 

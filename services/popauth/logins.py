@@ -97,10 +97,16 @@ class Logins:
             maillog.relay_opened(ip, account.address, result="not_listable")
             return
         try:
-            await self._relay_list.add(
-                ip, user=account.address, window=self._window, by=self._instance
+            entry, alarm = await self._relay_list.add(
+                ip,
+                user=account.address,
+                window=self._window,
+                by=self._instance,
+                many=get(smtp_values.RELAYUSERS),
             )
         except (Unavailable, StoreFull):
             maillog.relay_opened(ip, account.address, result="failed")
         else:
             maillog.relay_opened(ip, account.address, result="opened")
+            if alarm:
+                maillog.relay_many_users(entry.ip, list(entry.users))

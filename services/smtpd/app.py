@@ -4,7 +4,7 @@ import asyncio
 import time
 from ssl import SSLContext
 
-from services.smtpd import backends
+from services.smtpd import backends, check
 from services.smtpd.api import router
 from services.smtpd.backends import Backends
 from services.smtpd.facts import Kind
@@ -42,6 +42,7 @@ async def serve(settings: Settings, context: Context) -> None:
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time), Room(bus))
+                context.app.include_router(check.router(gatherer))
                 watch = Backends()
                 parts = Parts(bus, control, gatherer, intake, watch)
                 listeners = _listeners(settings, parts, tls)

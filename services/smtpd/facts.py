@@ -7,6 +7,7 @@ gather.py fills it.
 from dataclasses import dataclass, field
 from enum import Enum
 
+from tubepost import relay_denied
 from tubepost.tcprules import Rule
 
 
@@ -91,6 +92,7 @@ class RcptFacts:
     quota: int = 0
     used: int = 0
     over_quota_is_final: bool = False
+    relay_denied: str = relay_denied.DEFAULT
 
     @property
     def ours(self) -> bool:

@@ -12,7 +12,7 @@ from tubepost import smtp_values, verp
 from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Account, Directory
-from tubepost.relay_list import RelayList
+from tubepost.relay_list import RelayList, is_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Gatherer:
             bad_senders=get(smtp_values.BADMAILFROM),
             local=recipient.domain in self.directory.domains,
             in_rcpthosts=in_hosts(recipient.domain, get(smtp_values.RCPTHOSTS)),
+            relay_denied=get(smtp_values.RELAYDENIED),
         )
         if facts.needs_relay and await self.directory.confirmed_domain(recipient.domain):
             facts = replace(facts, local=True)
@@ -52,7 +53,7 @@ class Gatherer:
             if account and account.quota and self.room:
                 return await self._with_room(facts, account, self.room, size)
             return replace(facts, mailbox_exists=account is not None)
-        if facts.needs_relay:
+        if facts.needs_relay and self.may_use_list(client.ip):
             entry = await self.relay_list.lookup(client.ip)
             user = entry.user if entry else ""
             sending = self._sending(user, facts.sender, get(smtp_values.RELAYMAILFROM))
@@ -87,3 +88,9 @@ class Gatherer:
             used=await room.used(account.address),
             over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",
         )
+
+    def may_use_list(self, ip: str) -> bool:
+        """A proxy's or a node's address stands for all behind it, whatever the list says."""
+        get = self.control.get
+        ours = get(smtp_values.PROXYNETWORKS) + get(smtp_values.CLUSTERNETWORKS)
+        return not (ours and is_ours(ip, allowed=get(smtp_values.RELAYNETWORKS), ours=ours))

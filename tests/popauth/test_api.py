@@ -167,6 +167,8 @@ async def test_relay(http: httpx.AsyncClient, real: Office) -> None:
         "at": NOW - 10,
         "until": NOW + 590,
         "by": "popauth-1",
+        "users": {"ann@example.net": NOW - 10},
+        "warned": 0.0,
     }
 
 

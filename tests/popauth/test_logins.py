@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.popauth.accounts import home_of
 from services.popauth.connection import Accepted, Refused, TryLater
@@ -98,6 +100,8 @@ async def test_the_relay_is_open_when_the_login_is_answered(real: Office, bus: N
         "at": NOW,
         "until": NOW + 600,
         "by": "popauth-1",
+        "users": {"ann@example.net": NOW},
+        "warned": 0.0,
     }
 
 
@@ -286,3 +290,27 @@ async def test_an_account_may_not_use_auth(real: Office, bus: NatsBus) -> None:
 async def test_nobody_answers_without_popauth(bus: NatsBus) -> None:
     with pytest.raises(Unavailable):
         await bus.ask(subjects.AUTH_CHECK, b"{}")
+
+
+@pytest.mark.parametrize(("threshold", "told"), [(None, 1), ("3", 1), ("0", 0), ("7", 0)])
+async def test_many_users_at_one_address_are_told_once(
+    real: Office, bus: NatsBus, threshold: str | None, told: int
+) -> None:
+    """Six users log in from one address, twice each; nobody is kept out for it."""
+    if threshold:
+        await real.control.set("relayusers", (threshold,))
+    some = await set_up(real, bus)
+    users = [f"user{n}@example.net" for n in range(6)]
+    for user in users:
+        await real.accounts.add_account(user, PASSWORD)
+    counted = REGISTRY.get_sample_value("tubepost_relay_many_users_total") or 0
+    with capture_logs() as lines:
+        results = [await some.login(user, PASSWORD, CLIENT) for user in users * 2]
+    assert all(isinstance(result, Accepted) for result in results)
+    assert REGISTRY.get_sample_value("tubepost_relay_many_users_total") == counted + told
+    warnings = [line for line in lines if line["event"] == "relay.many_users"]
+    assert len(warnings) == told
+    if told:
+        count = int(threshold or 5)
+        assert warnings[0]["users"] == users[:count]
+        assert (warnings[0]["client"], warnings[0]["count"]) == (CLIENT, count)

@@ -1,10 +1,12 @@
 """The chain of policies: what each refuses, in which order, and that nothing relays for nobody."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from services.smtpd import policy
 from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts, Sending
@@ -155,6 +157,30 @@ def test_no_open_relay() -> None:
         if reply(found) == RCPTHOSTS:
             assert (local, listed, bool(reason)) == (False, False, False), found
     assert seen == 4 * 3 * 2 * 3 * 2  # rules without relay, senders, bad, counts, mailbox
+
+
+REASONS = {"local": False, "in_rcpthosts": False, "relay_user": ""}
+NO_RELAY = st.sampled_from([Rule(), BLOCKED, Rule(allow=False, variables=RELAYS.variables)])
+
+
+def anything(kind: type, **fixed: Any) -> st.SearchStrategy[Any]:
+    """Values of a dataclass with any value in each field, fields added later included."""
+    others = {field.name: ... for field in fields(kind) if field.name not in fixed}
+    return st.builds(kind, **others, **fixed)
+
+
+@given(
+    anything(
+        RcptFacts,
+        client=anything(Client, rule=NO_RELAY, user=st.just("")),
+        relay_denied=st.just("no"),
+        **{name: st.just(value) for name, value in REASONS.items()},
+    )
+)
+@example(RcptFacts(client=Client("192.0.2.1"), sender=""))
+def test_no_other_fact_is_a_reason_to_relay(found: RcptFacts) -> None:
+    """Without one of the known reasons, nothing else that is known of a client opens the relay."""
+    assert reply(found)
 
 
 def test_nothing_configured_relays_for_nobody() -> None:

@@ -49,6 +49,7 @@ CALLS: list[tuple[Callable[[], None], str, str]] = [
     (lambda: maillog.shard_lost(1, "why"), "shard.lost", "warning"),
     (lambda: maillog.login("pop3", "joe", "c", result="refused"), "login.refused", "info"),
     (lambda: maillog.relay_opened("c", "joe", result="opened"), "relay.opened", "info"),
+    (lambda: maillog.relay_many_users("c", ["joe", "ann"]), "relay.many_users", "warning"),
     (lambda: maillog.changed("domain added", "x.y", "admin"), "admin.changed", "info"),
 ]
 

@@ -1,13 +1,16 @@
 """The relay list: one spelling for an address, whom it may hold, and entries that end."""
 
+import asyncio
+import json
 from ipaddress import IPv6Network
 
 import pytest
 
 from tests.fakes import FakeClock, MemoryBus
 from tubepost.errors import Unavailable
+from tubepost.nats_bus import NatsBus
 from tubepost.ports import Stored
-from tubepost.relay_list import Entry, RelayList, key_for, may_be_listed, normal
+from tubepost.relay_list import Entry, RelayList, is_ours, key_for, may_be_listed, normal
 
 CLIENT = "198.51.100.7"
 V6 = "2001:db8::7"
@@ -87,8 +90,9 @@ def relay_list(memory_bus: MemoryBus, clock: FakeClock) -> RelayList:
 
 
 async def test_who_has_logged_in_is_listed(relay_list: RelayList, clock: FakeClock) -> None:
-    entry = await relay_list.add(CLIENT, user="joe@x.y", window=900, by="pop-1")
-    assert entry == Entry(CLIENT, "joe@x.y", clock(), clock() + 900, "pop-1")
+    entry, _ = await relay_list.add(CLIENT, user="joe@x.y", window=900, by="pop-1")
+    users = {"joe@x.y": clock()}
+    assert entry == Entry(CLIENT, "joe@x.y", clock(), clock() + 900, "pop-1", users)
     assert await relay_list.lookup(CLIENT) == entry
     assert await relay_list.lookup(f"::ffff:{CLIENT}") == entry
     assert await relay_list.lookup("198.51.100.8") is None
@@ -153,3 +157,95 @@ async def test_a_second_login_the_followers_do_not_have_yet_counts(clock: FakeCl
     clock.advance(901)
     await relay_list.add(CLIENT, user="joe", window=900, by="pop-1")
     assert await relay_list.lookup(CLIENT) is not None
+
+
+async def login(relay_list: RelayList, user: str, many: int = 3) -> bool:
+    """Whether this login is worth a warning."""
+    return (await relay_list.add(CLIENT, user=user, window=900, by="pop-1", many=many))[1]
+
+
+async def test_many_users_at_one_address_are_told_once_in_a_window(
+    relay_list: RelayList, clock: FakeClock
+) -> None:
+    told = []
+    for user in ("ann", "bob", "ann", "joe", "eve", "joe"):
+        told.append(await login(relay_list, user))
+        clock.advance(1)
+    assert told == [False, False, False, True, False, False]
+    clock.advance(898)
+    assert [await login(relay_list, user) for user in ("eve", "joe", "ann")] == [False, False, True]
+
+
+async def test_who_logged_in_before_the_window_is_not_counted(
+    relay_list: RelayList, clock: FakeClock
+) -> None:
+    for user in ("ann", "bob", "joe", "eve"):
+        assert not await login(relay_list, user)
+        clock.advance(450)
+    found = await relay_list.lookup(CLIENT)
+    assert found is not None
+    assert list(found.users) == ["joe", "eve"]
+
+
+async def test_none_is_never_many(relay_list: RelayList) -> None:
+    assert not any([await login(relay_list, f"user{n}", many=0) for n in range(30)])
+
+
+async def test_an_entry_remembers_the_newest_users_and_no_more(
+    relay_list: RelayList, clock: FakeClock
+) -> None:
+    for n in range(50):
+        await login(relay_list, f"user{n}")
+        clock.advance(1)
+    found = await relay_list.lookup(CLIENT)
+    assert found is not None
+    assert list(found.users) == [f"user{n}" for n in range(30, 50)]
+
+
+async def test_an_entry_of_the_first_release_is_read(
+    relay_list: RelayList, memory_bus: MemoryBus, clock: FakeClock
+) -> None:
+    value = {"user": "joe", "at": clock(), "until": clock() + 9, "by": "pop-1"}
+    await memory_bus.append(f"$KV.relay.{key_for(CLIENT)}", json.dumps(value).encode())
+    assert await relay_list.lookup(CLIENT) == Entry(
+        CLIENT, "joe", clock(), clock() + 9, "pop-1", {"joe": clock()}
+    )
+
+
+async def test_what_was_removed_can_be_listed_again(
+    relay_list: RelayList, memory_bus: MemoryBus
+) -> None:
+    await login(relay_list, "joe")
+    await memory_bus.append(f"$KV.relay.{key_for(CLIENT)}", b"")
+    assert await relay_list.lookup(CLIENT) is None
+    await login(relay_list, "joe")
+    assert await relay_list.lookup(CLIENT) is not None
+
+
+async def test_logins_at_the_same_moment_are_all_remembered(bus: NatsBus, clock: FakeClock) -> None:
+    """Over a real bus: each writer reads before the others have written."""
+    instances = [RelayList(bus, clock) for _ in range(8)]
+    told = await asyncio.gather(
+        *(login(relay_list, f"user{n}", many=8) for n, relay_list in enumerate(instances))
+    )
+    found = await instances[0].lookup(CLIENT)
+    assert found is not None
+    assert sorted(found.users) == [f"user{n}" for n in range(8)]
+    assert sorted(told) == [False] * 7 + [True]
+
+
+async def test_a_stale_reader_writes_over_nobody(clock: FakeClock) -> None:
+    """The follower that is read first has nothing yet; the leader then has the other login."""
+    bus = LaggingBus(clock)
+    await login(RelayList(bus, clock), "ann")
+    await login(RelayList(bus, clock), "bob")
+    found = await RelayList(bus, clock).lookup(CLIENT)
+    assert found is not None
+    assert set(found.users) == {"ann", "bob"}
+
+
+def test_our_networks_do_not_use_the_list_unless_named() -> None:
+    ours = (IPv6Network("::ffff:8.8.8.0/120"),)
+    assert is_ours("8.8.8.8", allowed=(), ours=ours)
+    assert not is_ours("8.8.8.8", allowed=ours, ours=ours)
+    assert not is_ours("8.8.4.4", allowed=(), ours=ours)

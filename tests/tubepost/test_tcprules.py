@@ -1,5 +1,7 @@
 """tcpserver's rules: every form of a line, which one wins, and what is refused."""
 
+from ipaddress import ip_address, ip_network
+
 import pytest
 
 from tubepost.errors import BadInput
@@ -87,6 +89,40 @@ def test_comments_and_blank_lines_are_passed_over() -> None:
     assert parse(["# 10.:deny", "", "   ", "\t# x", " 10.:deny "]).of("10.0.0.1").line == "10.:deny"
 
 
+def test_a_file_with_crlf_says_the_same() -> None:
+    lines = ['10.:allow,RELAYCLIENT=""', "# 10.:deny", "", ":deny"]
+    with_cr = parse(f"{line}\r" for line in lines)
+    for ip in ("10.0.0.1", "11.0.0.1"):
+        assert with_cr.of(ip) == parse(lines).of(ip)
+
+
+def test_a_comment_stands_on_a_line_of_its_own() -> None:
+    with pytest.raises(BadInput, match="# ours"):
+        parse(["10.:allow # ours"])
+
+
+def test_the_index_finds_what_walking_all_rules_would() -> None:
+    """10,000 rules, the widest first, against the plain definition: the longest prefix wins."""
+    lines = [f"10.{n // 250}.{n % 250}.:deny" for n in range(9_000)]
+    lines += [f"10.{n // 250}.{n % 250}.{n % 256}:allow" for n in range(999)] + ["10.0.0.0/9:allow"]
+    rules = parse(reversed(lines))
+    networks = [(ip_network(network_of(line)), line) for line in lines]
+    for ip in ("10.0.0.0", "10.3.248.230", "10.3.248.231", "10.35.249.7", "10.99.0.1", "11.0.0.1"):
+        inside = [found for found in networks if ip_address(ip) in found[0]]
+        longest = max(inside, key=lambda found: found[0].prefixlen, default=(None, ""))
+        assert rules.of(ip).line == longest[1]
+
+
+def network_of(line: str) -> str:
+    address = line.partition(":")[0]
+    return f"{address}0/24" if address.endswith(".") else address
+
+
+def test_a_look_up_takes_a_step_for_each_width_not_for_each_rule() -> None:
+    rules = parse([f"10.{n // 250}.{n % 250}.:deny" for n in range(10_000)] + [":allow"])
+    assert len(rules._by_width) == 2
+
+
 @pytest.mark.parametrize(
     ("rest", "variables"),
     [
@@ -117,7 +153,8 @@ def test_a_client_relays_where_it_is_allowed_with_relayclient() -> None:
         "192.0.2.7:allow,RELAYCLIENT=", '192.0.2.7:allow,RELAYCLIENT="', "x:allow",
         "256.0.0.1:deny", "192.0.2.300:deny",
         "192.0.2.1-300:deny", "192.0.2.9-1:deny", "192.0.2.1-:deny",
-        "192.0.2.-9:deny", "192.0.2.a-b:deny", "1.2.3.4.5.:deny", ".:deny", "10..:deny",
+        "192.0.2.-9:deny", "192.0.2.a-b:deny", "192.0.2.1_0-2_0:deny", "192.0.2.+1-9:deny",
+        "192.0.2. 1-9:deny", "192.0.2.\u0661-9:deny", "1.2.3.4.5.:deny", ".:deny", "10..:deny",
         "10.0.0.1/8:deny", "10.0.0.0/33:deny", "2001:db8::/129:deny", "10. :deny",
         "=example.org:allow", "=:allow", "joe@10.0.0.1:allow", "joe@:deny",
         '10.:allow,HOME="/"', '10.:allow,RELAYCLIENT="@x.y"', '10.:allow,DATABYTES="many"',

@@ -2,6 +2,7 @@
 
 from services.smtpd.facts import RcptFacts
 from services.smtpd.refusal import Refusal
+from tubepost.relay_denied import filled
 
 
 def too_many_recipients(facts: RcptFacts) -> Refusal | None:
@@ -14,10 +15,9 @@ def too_many_recipients(facts: RcptFacts) -> Refusal | None:
 def not_relayed(facts: RcptFacts) -> Refusal | None:
     """No open relay: the one place that decides it."""
     if facts.needs_relay and not facts.relay_user:
-        return Refusal(
-            "rcpthosts",
-            "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
-        )
+        domain = facts.recipient.rpartition("@")[2]
+        text = filled(facts.relay_denied, domain, facts.recipient, facts.client.ip)
+        return Refusal("rcpthosts", f"553 {text}")
     return None
 
 

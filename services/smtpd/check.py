@@ -1,0 +1,98 @@
+"""What a session with a client would be told, without a session: `tubepost relay check`.
+
+The same facts from the same Gatherer, the same chains; only that every policy is asked, so that all
+that speaks against a client shows. DATA is not asked: there is no mail.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fastapi import APIRouter
+
+from services.smtpd import policy, why
+from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts
+from services.smtpd.gather import Gatherer
+from services.smtpd.policy import Chain, F
+from tubepost import smtp_values, verp
+from tubepost.address import parse_address
+from tubepost.admin import protected
+from tubepost.errors import BadInput
+from tubepost.relay_list import Entry, normal
+
+Answer = dict[str, Any]
+
+
+def router(gather: Gatherer) -> APIRouter:
+    """GET /v1/smtp/check."""
+    routes = protected()
+
+    @routes.get("/smtp/check")
+    async def check(ip: str, sender: str = "", recipient: str = "", user: str = "") -> Answer:
+        """Which rule decides about a client, and why. `user`: as if logged in by AUTH."""
+        return await Check(gather, _client(gather, ip, user), sender).answer(recipient)
+
+    return routes
+
+
+def _client(gather: Gatherer, ip: str, user: str) -> Client:
+    try:
+        ip = normal(ip)
+    except ValueError as error:
+        raise BadInput(f"{ip!r} is not an IP address") from error
+    rule = gather.control.get(smtp_values.TCPRULES).of(ip)
+    if not user:
+        return Client(ip, rule)
+    return Client(ip, rule, user=parse_address(user).key, kind=Kind.SUBMISSION, tls=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question about a client and a sender."""
+
+    gather: Gatherer
+    client: Client
+    sender: str
+
+    async def answer(self, recipient: str) -> Answer:
+        """Raises Unavailable where a session would answer 451, BadInput for what is no address."""
+        client = self.client
+        sender = verp.parse_sender(self.sender) if self.sender else ""
+        entry = await self.gather.relay_list.lookup(client.ip)
+        if entry and not self.gather.may_use_list(client.ip):
+            entry = None
+        facts = await self._facts(sender, recipient) if recipient else None
+        policies = [
+            *_said("connect", policy.CONNECT, client),
+            *_said("MAIL", policy.MAIL, self._mail_facts(sender)),
+            *(_said("RCPT", policy.RCPT, facts) if facts else ()),
+        ]
+        against = next((f"{s['at']}: {s['reply']}" for s in policies if s["reply"]), "")
+        return {
+            "ip": client.ip,
+            "rule": {"line": client.rule.line, "allow": client.rule.allow},
+            "relay_list": _shown(entry),
+            "list_is_used": self.gather.may_use_list(client.ip),
+            "recipient": why.recipient(facts) if facts else None,
+            "policies": policies,
+            "accepted": not against,
+            "sentence": why.sentence(client, facts, entry, against),
+        }
+
+    def _mail_facts(self, sender: str) -> MailFacts:
+        sending = self.gather.about_login(self.client.user, sender)
+        return MailFacts(client=self.client, sender=sender, sending=sending)
+
+    async def _facts(self, sender: str, recipient: str) -> RcptFacts:
+        address = parse_address(recipient)
+        return await self.gather.about_recipient(self.client, sender, address, accepted_so_far=0)
+
+
+def _said(moment: str, chain: Chain[F], facts: F) -> Iterator[dict[str, str]]:
+    for name, refusal in policy.explained(chain, facts):
+        verdict, reply = (refusal.verdict, refusal.reply) if refusal else ("", "")
+        yield {"at": moment, "policy": name, "verdict": verdict, "reply": reply}
+
+
+def _shown(entry: Entry | None) -> Answer | None:
+    return asdict(entry) if entry else None

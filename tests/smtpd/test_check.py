@@ -1,0 +1,167 @@
+"""GET /v1/smtp/check says what a session would be told, and why."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from services.smtpd import check, policy
+from services.smtpd.gather import Gatherer
+from tests.smtpd.client import connected
+from tests.smtpd.running import Smtpd
+from tubepost.admin import Health, create_app
+
+DENIED = "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"
+CLIENT = "198.51.100.7"
+NOTHING = "no rule, no login and no entry of the relay list lets it relay"
+
+
+@pytest.fixture
+async def http(smtpd: Smtpd) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(Health(), "secret")
+    app.include_router(check.router(Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list)))
+    await smtpd.set(
+        rcpthosts="backup.example",
+        badmailfrom="@bad.example",
+        tcprules=('192.0.2.:allow,RELAYCLIENT=""', "203.0.113.9:deny"),
+    )
+    headers = {"Authorization": "Bearer secret"}
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://smtpd", headers=headers
+    ) as client:
+        yield client
+
+
+async def asked(http: httpx.AsyncClient, ip: str, **more: str) -> dict[str, Any]:
+    answer = await http.get("/v1/smtp/check", params={"ip": ip, **more})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ip", "more", "sentence"),
+    [
+        ("192.0.2.7", {"recipient": "joe@example.org"},
+         ('192.0.2.7 may send to joe@example.org: the rule 192.0.2.:allow,RELAYCLIENT="" '
+         "lets it relay")),
+        ("::ffff:192.0.2.7", {},
+         ("192.0.2.7 may connect, and relay to other domains: the rule "
+         '192.0.2.:allow,RELAYCLIENT="" lets it relay')),
+        (CLIENT, {"recipient": "ann@example.net"},
+         (f"{CLIENT} may send to ann@example.net: example.net is a domain of ours, and the mailbox "
+         "exists")),
+        (CLIENT, {"recipient": "joe@backup.example"},
+         f"{CLIENT} may send to joe@backup.example: rcpthosts lists backup.example"),
+        (CLIENT, {"recipient": "joe@example.org", "user": "Bob@example.net"},
+         f"{CLIENT} may send to joe@example.org: bob@example.net has logged in by AUTH"),
+        ("2001:db8::7", {},
+         f"2001:db8::7 may connect, and send to our own domains only: {NOTHING}"),
+    ],
+)  # fmt: skip
+async def test_who_may_send(
+    http: httpx.AsyncClient, ip: str, more: dict[str, str], sentence: str
+) -> None:
+    found = await asked(http, ip, **more)
+    assert found["sentence"] == sentence
+    assert found["accepted"]
+    assert {said["reply"] for said in found["policies"]} == {""}
+
+
+@pytest.mark.parametrize(
+    ("ip", "more", "verdict", "sentence"),
+    [
+        (CLIENT, {"recipient": "joe@example.org"}, "rcpthosts",
+         f"{CLIENT} may not send to joe@example.org ({NOTHING}), refused at RCPT: {DENIED}"),
+        (CLIENT, {"recipient": "eve@example.net"}, "mailbox",
+         (f"{CLIENT} may not send to eve@example.net, refused at RCPT: "
+         "550 sorry, no mailbox here by that name (#5.1.1)")),
+        ("192.0.2.7", {"recipient": "joe@example.org", "sender": "x@bad.example"}, "badmailfrom",
+         ("192.0.2.7 may not send to joe@example.org, refused at RCPT: "
+         "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)")),
+        ("203.0.113.9", {}, "tcprules",
+         ("203.0.113.9 is refused at connect: "
+         "554 sorry, your address is not allowed here (#5.7.1)")),
+    ],
+)  # fmt: skip
+async def test_who_may_not(
+    http: httpx.AsyncClient, ip: str, more: dict[str, str], verdict: str, sentence: str
+) -> None:
+    found = await asked(http, ip, **more)
+    assert not found["accepted"]
+    assert [said["verdict"] for said in found["policies"] if said["verdict"]] == [verdict]
+    assert found["sentence"] == sentence
+
+
+async def test_a_login_from_the_address_is_shown(http: httpx.AsyncClient, smtpd: Smtpd) -> None:
+    entry, _ = await smtpd.relay_list.add(CLIENT, user="bob@example.net", window=900, by="pop-1")
+    found = await asked(http, CLIENT, recipient="joe@example.org")
+    assert found["sentence"] == (
+        f"{CLIENT} may send to joe@example.org: bob@example.net logged in by POP3 from this address"
+    )
+    assert found["relay_list"]["user"] == "bob@example.net"
+    assert (found["relay_list"]["at"], found["relay_list"]["until"]) == (entry.at, entry.until)
+    assert found["recipient"] == {
+        "address": "joe@example.org",
+        "local": False,
+        "mailbox": False,
+        "in_rcpthosts": False,
+        "relayed": True,
+    }
+
+
+async def test_a_proxy_does_not_use_the_list(http: httpx.AsyncClient, smtpd: Smtpd) -> None:
+    await smtpd.relay_list.add(CLIENT, user="bob@example.net", window=900, by="pop-1")
+    await smtpd.set(proxynetworks="198.51.100.0/24")
+    found = await asked(http, CLIENT, recipient="joe@example.org")
+    assert (found["accepted"], found["list_is_used"], found["relay_list"]) == (False, False, None)
+
+
+async def test_every_policy_is_asked_in_the_order_of_the_chains(http: httpx.AsyncClient) -> None:
+    found = await asked(http, CLIENT, recipient="joe@example.org")
+    assert [(said["at"], said["policy"]) for said in found["policies"]] == [
+        *(("connect", one.__name__) for one in policy.CONNECT),
+        *(("MAIL", one.__name__) for one in policy.MAIL),
+        *(("RCPT", one.__name__) for one in policy.RCPT),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "recipient"),
+    [
+        ((":allow",), "joe@example.org"),
+        ((":allow",), "ann@example.net"),
+        ((":allow",), "eve@example.net"),
+        ((':allow,RELAYCLIENT=""',), "joe@example.org"),
+        ((':allow,RBLSMTPD="go away"',), "ann@example.net"),
+    ],
+)
+async def test_a_session_is_told_the_same(
+    http: httpx.AsyncClient, smtpd: Smtpd, rules: tuple[str, ...], recipient: str
+) -> None:
+    await smtpd.set(tcprules=rules)
+    found = await asked(http, "127.0.0.1", sender="joe@example.org", recipient=recipient)
+    first = next((said["reply"] for said in found["policies"] if said["reply"]), "250 ok")
+    async with connected(smtpd.ports["smtp"]) as client:
+        said = await client.ask("MAIL FROM:<joe@example.org>", f"RCPT TO:<{recipient}>")
+    assert said == first
+    assert found["accepted"] == (said == "250 ok")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"ip": "192.0.2"}, {"ip": CLIENT, "recipient": "joe"}, {"ip": CLIENT, "sender": "joe"},
+     {"ip": CLIENT, "user": "joe"}, {"ip": ""}],
+)  # fmt: skip
+async def test_bad_input_is_a_problem(http: httpx.AsyncClient, params: dict[str, str]) -> None:
+    answer = await http.get("/v1/smtp/check", params=params)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_it_wants_the_token(http: httpx.AsyncClient) -> None:
+    params = {"ip": CLIENT}
+    answer = await http.get("/v1/smtp/check", params=params, headers={"Authorization": "Bearer x"})
+    assert answer.status_code == 401
