@@ -23,6 +23,7 @@ def rights(shards: int) -> dict[str, Rights]:
     """The rights of the five services. A shard's stream is a token of its own: no wildcard fits."""
     shared = (subjects.DIRECTORY, subjects.CONTROL)
     schedulers = (subjects.MEMBERS, subjects.MOVED, subjects.JOBS_LOST)
+    rates = (subjects.RATES, subjects.RATES_WANTED, subjects.RATES_FOR_ANY)
     return {
         "smtpd": Rights(
             (
@@ -31,9 +32,10 @@ def rights(shards: int) -> dict[str, Rights]:
                 subjects.EVENT_MAIL_ANY,
                 subjects.AUTH_CHECK,
                 "$JS.API.INFO",
+                *rates,
                 *_reads([*shared, subjects.RELAY]),
             ),
-            (_inbox("smtpd"),),
+            (_inbox("smtpd"), *rates),
         ),
         "scheduler": Rights(
             (

@@ -1,13 +1,17 @@
 """smtpd's wiring: builds the parts, listens, drains."""
 
 import asyncio
+import secrets
 import time
 
 from services.smtpd.api import router
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
+from services.smtpd.gossip import Gossip
 from services.smtpd.intake import SUBMISSION, Intake, watch_store
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.meter import Meter
+from services.smtpd.rates import Rates
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
 from tubepost.control import Control
@@ -28,12 +32,18 @@ async def serve(settings: Settings, context: Context) -> None:
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
         intake = Intake(MailStore(bus, settings.shards), directory, control, time.time, events)
-        async with background(control.run(), directory.run(), watch_store(bus, intake)):
+        gossip = Gossip(bus, Rates(secrets.token_hex(8)), time.time)
+        meter = Meter(gossip.rates, control, time.time, gossip.wake)
+        async with background(
+            control.run(), directory.run(), watch_store(bus, intake), gossip.run()
+        ):
             await control.mirror.loaded.wait()
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
-                gatherer = Gatherer(control, directory, RelayList(bus, time.time))
+                gatherer = Gatherer(control, directory, RelayList(bus, time.time), meter)
+                context.health.checks["smtpd: sessions"] = meter.full
+                context.before_metrics.append(meter.measure)
                 parts = Parts(bus, control, gatherer, intake)
                 await _listen(context, _listeners(settings, parts))
 

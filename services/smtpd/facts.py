@@ -28,6 +28,35 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """How much of a limit is used up. `limit` 0 = there is none."""
+
+    count: int = 0
+    limit: int = 0
+
+    @property
+    def up(self) -> bool:
+        """Nothing is left of it."""
+        return 0 < self.limit <= self.count
+
+
+NO_USE = Use()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """When a client comes: sessions of this process, and of this client in it; its rates."""
+
+    sessions: Use = NO_USE
+    own_sessions: Use = NO_USE
+    connections: Use = NO_USE
+    errors: Use = NO_USE
+
+
+NO_LOAD = Load()
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """The peer of a session. `user`: who logged in by AUTH on this connection, "" = nobody."""
 
@@ -37,6 +66,7 @@ class Client:
     kind: Kind = Kind.MX
     helo: str = ""
     tls: bool = False
+    load: Load = NO_LOAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +77,8 @@ class MailFacts:
     sender: str = ""
     size: int = 0
     size_limit: int = 0
+    mails: Use = NO_USE
+    submitted: Use = NO_USE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +86,7 @@ class RcptFacts:
     """At RCPT: everything a decision about one recipient needs.
 
     `sender` is the owner where it is a VERP sender. `relay_user`: who opened the relay for the
-    client's address by logging in, "" = nobody.
+    client's address by logging in, "" = nobody. `relaying`: so it was for a recipient before.
     """
 
     client: Client
@@ -67,6 +99,10 @@ class RcptFacts:
     in_rcpthosts: bool = False
     mailbox_exists: bool = False
     relay_user: str = ""
+    recipients: Use = NO_USE
+    badrcpt: Use = NO_USE
+    relayed: Use = NO_USE
+    relaying: bool = False
 
     @property
     def ours(self) -> bool:

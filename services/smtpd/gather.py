@@ -3,14 +3,16 @@
 It judges nothing. What would be refused is confirmed first, by the leader's word.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.smtpd.facts import Client, RcptFacts
+from services.smtpd.meter import Meter, unmetered
 from services.smtpd.policies.recipient import in_hosts
 from tubepost import smtp_values, verp
 from tubepost.address import Address
 from tubepost.control import Control
 from tubepost.directory import Directory
+from tubepost.rate_limits import BADRCPT, RECIPIENTS, RELAYED
 from tubepost.relay_list import RelayList
 
 
@@ -21,11 +23,18 @@ class Gatherer:
     control: Control
     directory: Directory
     relay_list: RelayList
+    meter: Meter = field(default_factory=unmetered)
 
     async def about_recipient(
-        self, client: Client, sender: str, recipient: Address, *, accepted_so_far: int
+        self,
+        client: Client,
+        sender: str,
+        recipient: Address,
+        *,
+        accepted_so_far: int,
+        relaying: bool = False,
     ) -> RcptFacts:
-        """`sender` as the client gave it."""
+        """`sender` as the client gave it. `relaying`: see RcptFacts."""
         get = self.control.get
         facts = RcptFacts(
             client=client,
@@ -36,7 +45,12 @@ class Gatherer:
             bad_senders=get(smtp_values.BADMAILFROM),
             local=recipient.domain in self.directory.domains,
             in_rcpthosts=in_hosts(recipient.domain, get(smtp_values.RCPTHOSTS)),
+            recipients=self.meter.use(RECIPIENTS, client),
+            badrcpt=self.meter.use(BADRCPT, client),
+            relaying=relaying,
         )
+        if facts.recipients.up or facts.badrcpt.up:
+            return facts  # decided: nobody need be asked
         if facts.needs_relay and await self.directory.confirmed_domain(recipient.domain):
             facts = replace(facts, local=True)
         if facts.local:
@@ -44,5 +58,6 @@ class Gatherer:
             return replace(facts, mailbox_exists=account is not None)
         if facts.needs_relay:
             entry = await self.relay_list.lookup(client.ip)
-            return replace(facts, relay_user=entry.user if entry else "")
+            relayed = self.meter.use(RELAYED, client)
+            return replace(facts, relay_user=entry.user if entry else "", relayed=relayed)
         return facts

@@ -9,6 +9,7 @@ from typing import Protocol
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
+from services.smtpd.meter import Meter
 from tubepost import metrics
 from tubepost.control import Control
 from tubepost.ports import Bus
@@ -29,6 +30,10 @@ class Parts:
     control: Control
     gather: Gatherer
     intake: Intake
+
+    @property
+    def meter(self) -> Meter:
+        return self.gather.meter
 
 
 @dataclass

@@ -16,6 +16,7 @@ from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
 from tubepost.address import Address, parse_address, printable
 from tubepost.errors import BadInput, StoreFull, Unavailable
+from tubepost.rate_limits import MAILS, SUBMITTED
 from tubepost.trace_headers import hops
 
 MAX_AUTH_FAILURES = 3
@@ -83,17 +84,21 @@ class Session(Connection):
             await self.push(_syntax_reply(error))
             return
         given = path.parameters.get
+        meter = self._listener.parts.meter
         facts = MailFacts(
             client=self._client,
             sender=path.address,
             size=int(given("SIZE", 0)),
             size_limit=self._size_limit,
+            mails=meter.use(MAILS, self._client),
+            submitted=meter.use(SUBMITTED, self._client),
         )
         refusal = policy.refusal(policy.MAIL, facts)
         if refusal:
             await self._refuse(refusal, sender=path.address)
             return
         self._transaction = Transaction(path.address, given("RET", ""), given("ENVID", ""))
+        meter.mail_began(self._client)
         await self.push("250 ok")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -120,10 +125,12 @@ class Session(Connection):
                 transaction.sender,
                 recipient,
                 accepted_so_far=len(transaction.recipients),
+                relaying=bool(transaction.relay_user),
             )
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
         refusal = policy.refusal(policy.RCPT, facts)
+        self._listener.parts.meter.recipient_judged(facts, refusal)
         if refusal is None:
             transaction.relay_user = facts.relay_user or transaction.relay_user
         return refusal

@@ -9,6 +9,7 @@ import pytest
 
 from tubepost import control_values, smtp_values
 from tubepost.errors import BadInput
+from tubepost.rate_limits import Limit
 from tubepost.setting import Lines, Setting
 from tubepost.tcprules import as_ipv6
 
@@ -23,7 +24,10 @@ TAKEN: dict[str, list[Lines]] = {
     "databytes": [("0",), (str(2**40),)],
     "maxrcpt": [("1",), ("100000",)],
     "timeoutsmtpd": [("1",), ("86400",)],
-    "tcprules": [(), ('10.:allow,RELAYCLIENT=""',)],
+    "tcprules": [(), ('10.:allow,RELAYCLIENT=""',), ('10.:allow,SMTPRATES="off"',)],
+    "smtprates": [(), ("mails:100/h", " errors : 30 / 10m ", ""), ("submitted:10000000/7d",)],
+    "concurrencyincoming": [("0",), ("1000000",)],
+    "concurrencyclient": [("0",), ("1000000",)],
     **{key: [(), ("10.0.0.0/8", "fd00::/8")] for key in NETWORKS},
 }
 REFUSED: dict[str, list[Lines]] = {
@@ -33,7 +37,15 @@ REFUSED: dict[str, list[Lines]] = {
     "databytes": [("-1",), (str(2**40 + 1),), ("x",), (), ("1", "2")],
     "maxrcpt": [("0",), ("100001",)],
     "timeoutsmtpd": [("0",), ("86401",)],
-    "tcprules": [("10.:allow", "nonsense")],
+    "tcprules": [("10.:allow", "nonsense"), ('10.:allow,SMTPRATES="on"',)],
+    "smtprates": [
+        *[(line,) for line in ("mails", "mails:100", "mails:0/h", "mails:1/0h", "mails:1/w")],
+        *[(line,) for line in ("Mails:1/h", "calls:1/h", "mails:-1/h", "mails:10000001/h")],
+        *[(line,) for line in ("mails:1/8d", "mails:1/h extra", "mails:\u0661/h")],
+        ("mails:1/h", "mails:2/d"),
+    ],
+    "concurrencyincoming": [("-1",), ("1000001",), ("",)],
+    "concurrencyclient": [("-1",), ("1000001",), ("",)],
     **{key: [("10.",)] for key in NETWORKS},
 }
 
@@ -111,3 +123,18 @@ def test_no_list_setting_lets_anybody_relay_by_default() -> None:
     assert smtp_values.RCPTHOSTS.default == frozenset()
     assert smtp_values.RELAYNETWORKS.default == ()
     assert not smtp_values.TCPRULES.default.of("127.0.0.1").relays
+
+
+def test_smtprates_are_a_number_in_a_time_for_each_kind() -> None:
+    assert parsed(
+        "smtprates", "mails:100/h", "errors:30/10m", "recipients:5/2s", "relayed:9/d"
+    ) == {
+        "mails": Limit(100, 3600),
+        "errors": Limit(30, 600),
+        "recipients": Limit(5, 2),
+        "relayed": Limit(9, 86_400),
+    }
+
+
+def test_no_rate_is_limited_unless_the_operator_says_so() -> None:
+    assert smtp_values.SMTPRATES.default == {}
