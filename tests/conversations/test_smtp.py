@@ -38,6 +38,18 @@ VARIABLES = {
 }
 
 
+RATES = {
+    "rate-connections": "connections:2/h",
+    "rate-mails": "mails:2/h",
+    "rate-recipients": "recipients:2/h",
+    "rate-badrcpt": "badrcpt:2/h",
+    "rate-errors": "errors:3/h",
+    "rate-relayed": "relayed:2/h",
+    "submission-rate": "submitted:2/h",
+}
+"""`smtprates` of the file by that name."""
+
+
 async def set_up(smtpd: Smtpd) -> None:
     """ann has a mailbox here, bob logs in, and the control settings the files speak of."""
     await smtpd.set(
@@ -66,6 +78,7 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
     async with running(bus, server_tls(*cert)) as smtpd:
         await set_up(smtpd)
+        await smtpd.set(smtprates=RATES.get(path.stem, ()))
         listener = "submission" if path.stem.startswith("submission") else "smtp"
         await play(path, "127.0.0.1", smtpd.ports[listener], variables=VARIABLES)
         accepted = [line for line in conversation(path, VARIABLES) if " qp " in line.text]

@@ -145,7 +145,7 @@ async def _listen(
     parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake)
     listener = Listener(name, kind, parts, tls)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(sessions(listener), "127.0.0.1", 0)
+    server = await loop.create_server(sessions(listener), "127.0.0.1", 0, backlog=512)
     smtpd.listeners[name] = listener
     smtpd.ports[name] = server.sockets[0].getsockname()[1]
     return server
