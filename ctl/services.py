@@ -40,5 +40,7 @@ SERVICES: Mapping[str, Service] = {
     ),
     "local": Service(services.local.settings.Settings, services.local.app.serve),
     "remote": Service(services.remote.settings.Settings, services.remote.app.serve),
-    "smtpd": Service(services.smtpd.settings.Settings, services.smtpd.app.serve, ("messages",)),
+    "smtpd": Service(
+        services.smtpd.settings.Settings, services.smtpd.app.serve, ("messages", "smtp")
+    ),
 }

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 
+from services.smtpd import rates_api
 from services.smtpd.api import router
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
@@ -41,6 +42,7 @@ async def serve(settings: Settings, context: Context) -> None:
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
+                context.app.include_router(rates_api.router(meter))
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time), meter)
                 context.health.checks["smtpd: sessions"] = meter.full
                 context.before_metrics.append(meter.measure)

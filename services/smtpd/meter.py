@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from services.smtpd.facts import NO_USE, Client, Load, RcptFacts, Use
-from services.smtpd.rates import Rates, network_of
+from services.smtpd.rates import Rates, Standing, network_of
 from services.smtpd.refusal import Refusal
 from tubepost import metrics, smtp_values
 from tubepost.ports import Clock
@@ -25,6 +25,7 @@ from tubepost.rate_limits import (
     Limits,
 )
 from tubepost.setting import Setting
+from tubepost.tcprules import Rule
 
 T = TypeVar("T")
 
@@ -102,18 +103,16 @@ class Meter:
         elif refusal.verdict == "mailbox":
             self.count(BADRCPT, facts.client)
 
-    def load(self, client: Client) -> Load:
-        """What there is to know when a client comes."""
-        own = NO_USE
-        most = 0 if _trusted(client) else self._settings.get(smtp_values.CONCURRENCYCLIENT)
-        if most:
-            own = Use(self._sessions.get(network_of(client.ip), 0), most)
-        return Load(
-            Use(self.sessions, self.session_limit),
-            own,
-            self.use(CONNECTIONS, client),
-            self.use(ERRORS, client),
-        )
+    def load(self, ip: str, rule: Rule) -> Load:
+        """What there is to know when a client comes, or has made an error."""
+        sessions, own = Use(self.sessions, self.session_limit), NO_USE
+        most = self._settings.get(smtp_values.CONCURRENCYCLIENT)
+        if most and not _trusted(rule):
+            own = Use(self._sessions.get(network_of(ip), 0), most)
+        if not self.limits:
+            return Load(sessions, own)
+        client = Client(ip, rule)
+        return Load(sessions, own, self.use(CONNECTIONS, client), self.use(ERRORS, client))
 
     def enter(self, client: Client) -> None:
         """A session begins that nobody objected to."""
@@ -137,6 +136,10 @@ class Meter:
             return f"{self.sessions} sessions, concurrencyincoming allows {most}"
         return ""
 
+    def nearest(self, most: int) -> list[Standing]:
+        """Who is over a limit or nearest to it."""
+        return self.rates.nearest(self.limits, self._clock(), most)
+
     def measure(self) -> None:
         """Sets the gauges; called when metrics are read."""
         self.rates.expire(self._clock())
@@ -149,8 +152,8 @@ def unmetered() -> Meter:
     return Meter(Rates("alone"), Defaults())
 
 
-def _trusted(client: Client) -> bool:
-    return client.rule.relays or "SMTPRATES" in client.rule.variables
+def _trusted(rule: Rule) -> bool:
+    return rule.relays or "SMTPRATES" in rule.variables
 
 
 def _counted_as(kind: str, client: Client) -> str:

@@ -118,6 +118,7 @@ async def gateway(behind: Behind) -> AsyncIterator[httpx.AsyncClient]:
         ("relay", "popauth"),
         ("control/me", "popauth"),
         ("messages", "smtpd"),
+        ("smtp/rates", "smtpd"),
     ],
 )
 async def test_a_resource_is_its_owner_s(
