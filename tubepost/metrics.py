@@ -12,7 +12,9 @@ SMTP_SESSIONS = Gauge("tubepost_smtp_sessions", "Open SMTP sessions.", ["listene
 SMTP_SESSIONS_LIMIT = Gauge(
     "tubepost_smtp_sessions_limit", "SMTP sessions at once in a process, at most; 0 = no limit."
 )
-RATE_KEYS = Gauge("tubepost_smtp_rate_keys", "Clients whose rates are counted, by kind of rate.")
+RATE_KEYS = Gauge(
+    "tubepost_smtp_rate_keys", "Clients whose rates are counted, for each kind of rate."
+)
 RATE_MESSAGES = Counter(
     "tubepost_smtp_rate_messages", "Messages about rates between processes.", ["direction"]
 )

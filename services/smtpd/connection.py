@@ -83,8 +83,8 @@ class Connection(SMTP):
             return  # gone before we could look
         ip = normal(peer[0])
         rule = listener.parts.control.get(smtp_values.TCPRULES).of(ip)
-        client = Client(ip, rule, kind=listener.kind)
-        self._client = replace(client, load=listener.parts.meter.load(client))
+        load = listener.parts.meter.load(ip, rule)
+        self._client = Client(ip, rule, kind=listener.kind, load=load)
         listener.joined(self)
         refusal = policy.refusal(policy.CONNECT, self._client)
         if refusal:
@@ -108,8 +108,8 @@ class Connection(SMTP):
         if ERRORS not in meter.limits:
             return
         meter.count(ERRORS, self._client)
-        client = replace(self._client, load=meter.load(self._client))
-        refusal = policy.refusal(policy.ERROR, client)
+        load = meter.load(self._client.ip, self._client.rule)
+        refusal = policy.refusal(policy.ERROR, replace(self._client, load=load))
         if refusal:
             await self._refuse(refusal)
 

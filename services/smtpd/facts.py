@@ -6,6 +6,7 @@ gather.py fills it.
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from tubepost.tcprules import Rule
 
@@ -27,24 +28,22 @@ class Kind(Enum):
         return self is Kind.SUBMISSIONS
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """How much of a limit is used up. `limit` 0 = there is none."""
 
-    count: int = 0
+    used: int = 0
     limit: int = 0
 
     @property
     def up(self) -> bool:
         """Nothing is left of it."""
-        return 0 < self.limit <= self.count
+        return 0 < self.limit <= self.used
 
 
 NO_USE = Use()
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """When a client comes: sessions of this process, and of this client in it; its rates."""
 
     sessions: Use = NO_USE

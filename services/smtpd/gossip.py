@@ -41,7 +41,7 @@ class Gossip:
         self._counted.set()
 
     async def run(self) -> None:
-        """For ever."""
+        """Until cancelled; then what was counted last is told."""
         name = self.rates.name
         await self._bus.answer(subjects.RATES, self._hear)
         await self._bus.answer(subjects.rates_for(name), self._hear)
@@ -49,12 +49,15 @@ class Gossip:
         await self._ask()
         # From here on one of us, not the one that asks now, tells what those did that are gone.
         await self._bus.answer(subjects.RATES_WANTED, self._tell_all, group="smtpd")
-        async with background(self._come_back()):
-            while True:
-                await self._counted.wait()
-                self._counted.clear()
-                await self._round()
-                await asyncio.sleep(EVERY)
+        try:
+            async with background(self._come_back()):
+                while True:
+                    await self._counted.wait()
+                    self._counted.clear()
+                    await self._round()
+                    await asyncio.sleep(EVERY)
+        finally:
+            await self._round()
 
     async def _round(self) -> None:
         if self._bus.connected:

@@ -50,16 +50,17 @@ NO_PASSWORDS = (
     "$JS.API.DIRECT.GET.KV_directory.$KV.directory.account.x.y",
     "$JS.API.STREAM.MSG.GET.KV_directory",
 )
+RATES = (subjects.RATES, subjects.RATES_WANTED, subjects.rates_for("x"))
 JOBS = "$JS.API.CONSUMER.MSG.NEXT.DISPATCH"
 MUST_NOT_PUBLISH = {
     "smtpd": (*NO_STREAMS, *NO_SETTINGS, *NO_QUEUE_READS, "w.done.0", "ctl.0.list", "event.queue",
               f"{JOBS}.local"),
-    "scheduler": NO_SETTINGS,
-    "local": (*NO_STREAMS, *NO_SETTINGS, "auth.check", "mail.m.0", f"{JOBS}.remote",
+    "scheduler": (*NO_SETTINGS, *RATES),
+    "local": (*NO_STREAMS, *NO_SETTINGS, *RATES, "auth.check", "mail.m.0", f"{JOBS}.remote",
               "$JS.ACK.DISPATCH.remote.1.1.1.1.1", "$JS.API.DIRECT.GET.KV_relay.x"),
-    "remote": (*NO_STREAMS, *NO_SETTINGS, *NO_PASSWORDS, "auth.check", "mail.m.0",
+    "remote": (*NO_STREAMS, *NO_SETTINGS, *RATES, *NO_PASSWORDS, "auth.check", "mail.m.0",
                f"{JOBS}.local", "$JS.ACK.DISPATCH.local.1.1.1.1.1"),
-    "popauth": (*NO_STREAMS, *NO_QUEUE_READS, "q.0.m.0", "mail.m.0", f"{JOBS}.local",
+    "popauth": (*NO_STREAMS, *RATES, *NO_QUEUE_READS, "q.0.m.0", "mail.m.0", f"{JOBS}.local",
                 "event.mail.abc"),
 }  # fmt: skip
 MUST_NOT_SUBSCRIBE = (
