@@ -94,8 +94,10 @@ class Connection(SMTP):
         await super()._handle_client()
 
     def _enter(self) -> None:
-        self._listener.parts.meter.enter(self._client)
-        self._entered = True
+        """No wait may lie between the load that was judged and this: a burst would slip through."""
+        if self.transport is not None:  # else it is gone, and will not leave again
+            self._listener.parts.meter.enter(self._client)
+            self._entered = True
 
     async def push(self, status: AnyStr) -> None:
         """Sends a reply; one that is 5xx was an error of the client's."""

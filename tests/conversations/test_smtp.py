@@ -46,6 +46,7 @@ RATES = {
     "rate-errors": "errors:3/h",
     "rate-relayed": "relayed:2/h",
     "submission-rate": "submitted:2/h",
+    "submission-rate-guessing": "errors:3/h",
 }
 """`smtprates` of the file by that name."""
 

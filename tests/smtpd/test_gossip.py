@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+from services.smtpd.facts import Client
 from tests.fakes import FakeClock
 from tests.nats_server import NatsServer
 from tests.smtpd.client import connected
@@ -137,3 +138,15 @@ async def test_a_process_that_does_not_understand_goes_on(
                 await bus.tell(subject, data)
         await begin_mails(one, "250 ok")
         await knows(two, 1)
+
+
+async def test_more_than_fits_into_a_message_is_told_in_several(
+    bus: NatsBus, nats_server: NatsServer, clock: FakeClock
+) -> None:
+    async with running(bus, clock=clock) as one:
+        await one.set(smtprates="mails:5/h")
+        for number in range(2500):
+            one.meter.mail_began(Client(f"198.51.{number // 250}.{number % 250}"))
+        async with another(nats_server, clock) as two:
+            await heard(two, lambda: len(two.meter.rates) == 2500)
+        assert counted(one, who="198.51.9.249") == 1
