@@ -23,7 +23,7 @@ from ctl.children import Child
 from ctl.gateway import create_gateway
 from ctl.server import Server, locked, own_server
 from ctl.services import SERVICES
-from tubepost import maillog, shard_count, subjects
+from tubepost import file_limit, maillog, shard_count, subjects
 from tubepost.admin import Health, create_app
 from tubepost.errors import BadInput, Unavailable
 from tubepost.keyed import Bucket
@@ -81,6 +81,7 @@ def up(options: Options) -> int:
 async def _up(options: Options, lock: int) -> int:
     stopping = asyncio.Event()
     stop_on_signals(stopping)
+    file_limit.raise_soft()
     settle_memory()
     token = _token(options.data)
     (options.data / "mail").mkdir(mode=0o700, exist_ok=True)

@@ -9,6 +9,15 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 QUEUE_SECONDS = (0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 21_600, 86_400, 604_800)
 
 SMTP_SESSIONS = Gauge("tubepost_smtp_sessions", "Open SMTP sessions.", ["listener"])
+SMTP_SESSIONS_LIMIT = Gauge(
+    "tubepost_smtp_sessions_limit", "SMTP sessions at once in a process, at most; 0 = no limit."
+)
+RATE_KEYS = Gauge(
+    "tubepost_smtp_rate_keys", "Clients whose rates are counted, for each kind of rate."
+)
+RATE_MESSAGES = Counter(
+    "tubepost_smtp_rate_messages", "Messages about rates between processes.", ["direction"]
+)
 MAILS_ACCEPTED = Counter("tubepost_mails_accepted", "Mails taken into the queue.", ["source"])
 MAILS_REFUSED = Counter(
     "tubepost_smtp_refusals", "Commands refused at SMTP, by the policy that refused.", ["verdict"]

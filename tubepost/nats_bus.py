@@ -85,6 +85,10 @@ class NatsBus:
         """See ports.Bus."""
         return self._nc.is_connected
 
+    async def reconnected(self) -> None:
+        """Waits until the connection was lost and has been made anew."""
+        await self._reconnected.wait()
+
     async def close(self) -> None:
         """Sends what is buffered and closes."""
         self._closing = True

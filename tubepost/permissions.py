@@ -24,6 +24,7 @@ def rights(shards: int) -> dict[str, Rights]:
     shared = (subjects.DIRECTORY, subjects.CONTROL)
     of_popauth = (*shared, subjects.RELAY, subjects.SECRETS)
     schedulers = (subjects.MEMBERS, subjects.MOVED, subjects.JOBS_LOST)
+    rates = (subjects.RATES, subjects.RATES_WANTED, subjects.RATES_FOR_ANY)
     return {
         "smtpd": Rights(
             (
@@ -34,9 +35,10 @@ def rights(shards: int) -> dict[str, Rights]:
                 subjects.AUTH_HERE,
                 subjects.QUOTA_ROOM,
                 "$JS.API.INFO",
+                *rates,
                 *_reads([*shared, subjects.RELAY]),
             ),
-            (_inbox("smtpd"),),
+            (_inbox("smtpd"), *rates),
         ),
         "scheduler": Rights(
             (

@@ -22,7 +22,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from tubepost import maillog
+from tubepost import file_limit, maillog
 from tubepost.admin import Health, create_app
 from tubepost.errors import TubepostError
 from tubepost.events import Events
@@ -130,6 +130,7 @@ def run(
     os.umask(0o077)
     maillog.configure(settings.log_level, service)
     maillog.settings_in_force(service, settings.shown())
+    file_limit.raise_soft()
     settle_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(service, settings, serve))

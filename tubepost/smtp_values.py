@@ -5,7 +5,7 @@ Part of the table in control_values, which finds every Setting of this module.
 
 from ipaddress import IPv6Network
 
-from tubepost import relay_denied, tcprules
+from tubepost import rate_limits, relay_denied, tcprules
 from tubepost.setting import (
     Setting,
     host_patterns,
@@ -69,6 +69,28 @@ RELAYUSERS = Setting(
     5,
     "So many users logging in from one address within the window are worth a warning; 0 = never.",
     "popauth",
+)
+SMTPRATES = Setting[rate_limits.Limits](
+    "smtprates",
+    rate_limits.parse,
+    {},
+    "What one client may do in a time, over all replicas: `mails:100/h`, `errors:30/10m`. "
+    f"Kinds: {', '.join(rate_limits.KINDS)}.",
+    "smtpd",
+)
+CONCURRENCYINCOMING = Setting(
+    "concurrencyincoming",
+    number(0, 1_000_000),
+    1000,
+    "Sessions at once in one smtpd process; 0 = no limit.",
+    "smtpd",
+)
+CONCURRENCYCLIENT = Setting(
+    "concurrencyclient",
+    number(0, 1_000_000),
+    100,
+    "Sessions at once of one client address (IPv6: /64) in one smtpd process; 0 = no limit.",
+    "smtpd",
 )
 RELAYNETWORKS = Setting[tuple[IPv6Network, ...]](
     "relaynetworks",

@@ -105,6 +105,21 @@ JOBS_LOST = "sched.jobs_lost"
 """A scheduler to all: I had to make DISPATCH, empty. A hint."""
 
 
+RATES = "smtpd.rates"
+"""An smtpd to the others: what its clients did (services/smtpd/rates.py). Losing it: see there."""
+
+RATES_WANTED = "smtpd.rates_wanted"
+"""An smtpd that begins, or was cut off, to the others: tell me what you know. Payload: my name."""
+
+
+def rates_for(name: str) -> str:
+    """Where an smtpd hears what it asked for."""
+    return f"smtpd.rates.{name}"
+
+
+RATES_FOR_ANY = "smtpd.rates.*"
+
+
 def done_hint(shard: int) -> str:
     """A worker tells the shard's owner that a record is gone. A hint: losing it costs only time."""
     return f"w.done.{shard}"

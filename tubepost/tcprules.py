@@ -17,7 +17,7 @@ from tubepost.errors import BadInput
 
 _LINE = re.compile(r"(.*?):((?:allow|deny).*)")
 
-VARIABLES = frozenset({"RELAYCLIENT", "RBLSMTPD", "DATABYTES"})
+VARIABLES = frozenset({"RELAYCLIENT", "RBLSMTPD", "DATABYTES", "SMTPRATES"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,8 @@ def _checked(name: str, value: str, line: str) -> str:
         raise BadInput(f'{line}: only RELAYCLIENT="" is supported, it is not appended to addresses')
     if name == "DATABYTES" and not value.isdecimal():
         raise BadInput(f"{line}: DATABYTES is a number of octets")
+    if name == "SMTPRATES" and value != "off":
+        raise BadInput(f'{line}: write SMTPRATES="off", or leave it out')
     if not ((value.isascii() and value.isprintable()) or not value):
         raise BadInput(f"{line}: a value is printable ASCII")
     return value

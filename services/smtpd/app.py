@@ -1,16 +1,20 @@
 """smtpd's wiring: builds the parts, listens, drains."""
 
 import asyncio
+import secrets
 import time
 from ssl import SSLContext
 
-from services.smtpd import backends, check
+from services.smtpd import backends, check, rates_api
 from services.smtpd.api import router
 from services.smtpd.backends import Backends
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
+from services.smtpd.gossip import Gossip
 from services.smtpd.intake import SUBMISSION, Intake
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.meter import Meter
+from services.smtpd.rates import Rates
 from services.smtpd.room import Room
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
@@ -36,13 +40,19 @@ async def serve(settings: Settings, context: Context) -> None:
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
         intake = Intake(MailStore(bus, settings.shards), directory, control, time.time, events)
-        async with background(control.run(), directory.run()):
+        gossip = Gossip(bus, Rates(secrets.token_hex(8)), time.time)
+        meter = Meter(gossip.rates, control, time.time, gossip.wake)
+        async with background(control.run(), directory.run(), gossip.run()):
             await control.mirror.loaded.wait()
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
-                context.app.include_router(router(intake, control))
-                gatherer = Gatherer(control, directory, RelayList(bus, time.time), Room(bus))
-                context.app.include_router(check.router(gatherer))
+                relay_list = RelayList(bus, time.time)
+                gatherer = Gatherer(control, directory, relay_list, Room(bus), meter)
+                for routes in (router(intake, control), check.router(gatherer)):
+                    context.app.include_router(routes)
+                context.app.include_router(rates_api.router(meter))
+                context.health.checks["smtpd: sessions"] = meter.full
+                context.before_metrics.append(meter.measure)
                 watch = Backends()
                 parts = Parts(bus, control, gatherer, intake, watch)
                 listeners = _listeners(settings, parts, tls)

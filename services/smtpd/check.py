@@ -11,9 +11,10 @@ from typing import Any
 from fastapi import APIRouter
 
 from services.smtpd import policy, why
-from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts
+from services.smtpd.facts import Client, Kind, RcptFacts
 from services.smtpd.gather import Gatherer
 from services.smtpd.policy import Chain, F
+from services.smtpd.transaction import Transaction
 from tubepost import smtp_values, verp
 from tubepost.address import parse_address
 from tubepost.admin import protected
@@ -64,7 +65,7 @@ class Check:
         facts = await self._facts(sender, recipient) if recipient else None
         policies = [
             *_said("connect", policy.CONNECT, client),
-            *_said("MAIL", policy.MAIL, self._mail_facts(sender)),
+            *_said("MAIL", policy.MAIL, self.gather.about_mail(client, sender)),
             *(_said("RCPT", policy.RCPT, facts) if facts else ()),
         ]
         against = next((f"{s['at']}: {s['reply']}" for s in policies if s["reply"]), "")
@@ -79,13 +80,9 @@ class Check:
             "sentence": why.sentence(client, facts, entry, against),
         }
 
-    def _mail_facts(self, sender: str) -> MailFacts:
-        sending = self.gather.about_login(self.client.user, sender)
-        return MailFacts(client=self.client, sender=sender, sending=sending)
-
     async def _facts(self, sender: str, recipient: str) -> RcptFacts:
         address = parse_address(recipient)
-        return await self.gather.about_recipient(self.client, sender, address, accepted_so_far=0)
+        return await self.gather.about_recipient(self.client, Transaction(sender), address)
 
 
 def _said(moment: str, chain: Chain[F], facts: F) -> Iterator[dict[str, str]]:

@@ -7,8 +7,9 @@ fifth of a session (docs/performance.md). No verb and no policy stands here.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, AnyStr
 
 from aiosmtpd.smtp import SMTP
 
@@ -18,6 +19,7 @@ from services.smtpd.listener import Listener
 from services.smtpd.refusal import Refusal
 from tubepost import maillog, smtp_values
 from tubepost.errors import BadInput
+from tubepost.rate_limits import ERRORS
 from tubepost.relay_list import normal
 
 READ_LIMIT = 64 * 1024
@@ -55,6 +57,8 @@ class Connection(SMTP):
         lambda: COMMAND_LIMIT, AUTH=AUTH_LIMIT
     )
 
+    _entered = False
+
     def __init__(  # SMTP.__init__ is what this replaces
         self, listener: Listener, shared: dict[str, Any], loop: asyncio.AbstractEventLoop
     ) -> None:
@@ -79,13 +83,37 @@ class Connection(SMTP):
             return  # gone before we could look
         ip = normal(peer[0])
         rule = listener.parts.control.get(smtp_values.TCPRULES).of(ip)
-        self._client = Client(ip, rule, kind=listener.kind)
+        load = listener.parts.meter.load(ip, rule)
+        self._client = Client(ip, rule, kind=listener.kind, load=load)
         listener.joined(self)
         refusal = policy.refusal(policy.CONNECT, self._client)
         if refusal:
             await self._refuse(refusal)
             return
+        self._enter()
         await super()._handle_client()
+
+    def _enter(self) -> None:
+        """No wait may lie between the load that was judged and this: a burst would slip through."""
+        if self.transport is not None:  # else it is gone, and will not leave again
+            self._listener.parts.meter.enter(self._client)
+            self._entered = True
+
+    async def push(self, status: AnyStr) -> None:
+        """Sends a reply; one that is 5xx was an error of the client's."""
+        await super().push(status)
+        if status[:1] in ("5", b"5"):
+            await self._count_error()
+
+    async def _count_error(self) -> None:
+        meter = self._listener.parts.meter
+        if ERRORS not in meter.limits:
+            return
+        meter.count(ERRORS, self._client)
+        load = meter.load(self._client.ip, self._client.rule)
+        refusal = policy.refusal(policy.ERROR, replace(self._client, load=load))
+        if refusal:
+            await self._refuse(refusal)
 
     def eof_received(self) -> bool:
         """The client has said all but still listens: what it said is answered."""
@@ -94,6 +122,9 @@ class Connection(SMTP):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._listener.left(self)
+        if self._entered:
+            self._entered = False
+            self._listener.parts.meter.leave(self._client)
         super().connection_lost(error)
 
     def _hang_up(self) -> None:

@@ -6,6 +6,7 @@ gather.py fills it.
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from tubepost import relay_denied
 from tubepost.tcprules import Rule
@@ -28,6 +29,33 @@ class Kind(Enum):
         return self is Kind.SUBMISSIONS
 
 
+class Use(NamedTuple):
+    """How much of a limit is used up. `limit` 0 = there is none."""
+
+    used: int = 0
+    limit: int = 0
+
+    @property
+    def up(self) -> bool:
+        """Nothing is left of it."""
+        return 0 < self.limit <= self.used
+
+
+NO_USE = Use()
+
+
+class Load(NamedTuple):
+    """When a client comes: sessions of this process, and of this client in it; its rates."""
+
+    sessions: Use = NO_USE
+    own_sessions: Use = NO_USE
+    connections: Use = NO_USE
+    errors: Use = NO_USE
+
+
+NO_LOAD = Load()
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """The peer of a session. `user`: who logged in by AUTH on this connection, "" = nobody."""
@@ -38,6 +66,7 @@ class Client:
     kind: Kind = Kind.MX
     helo: str = ""
     tls: bool = False
+    load: Load = NO_LOAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +94,8 @@ class MailFacts:
     size: int = 0
     size_limit: int = 0
     sending: Sending | None = None
+    mails: Use = NO_USE
+    submitted: Use = NO_USE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +103,9 @@ class RcptFacts:
     """At RCPT: everything a decision about one recipient needs.
 
     `sender` is the owner where it is a VERP sender. `relay_user`: who opened the relay for the
-    client's address by logging in, "" = nobody. `sending`: his; None = any sender will do.
-    `size`: what was declared at MAIL. `quota` and `used`: octets the mailbox may hold (0 = any)
-    and holds.
+    client's address by logging in, "" = nobody; `relaying`: so it was for a recipient before.
+    `sending`: his; None = any sender will do. `size`: what was declared at MAIL. `quota` and
+    `used`: octets the mailbox may hold (0 = any) and holds.
     """
 
     client: Client
@@ -93,6 +124,10 @@ class RcptFacts:
     used: int = 0
     over_quota_is_final: bool = False
     relay_denied: str = relay_denied.DEFAULT
+    recipients: Use = NO_USE
+    badrcpt: Use = NO_USE
+    relayed: Use = NO_USE
+    relaying: bool = False
 
     @property
     def ours(self) -> bool:

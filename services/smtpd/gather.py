@@ -3,15 +3,18 @@
 It judges nothing. What would be refused is confirmed first, by the leader's word.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from services.smtpd.facts import Client, RcptFacts, Sending
+from services.smtpd.facts import Client, MailFacts, RcptFacts, Sending
+from services.smtpd.meter import Meter, unmetered
 from services.smtpd.policies.recipient import in_hosts
 from services.smtpd.room import Room
+from services.smtpd.transaction import Transaction
 from tubepost import smtp_values, verp
 from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Account, Directory
+from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import RelayList, is_ours
 
 
@@ -23,50 +26,75 @@ class Gatherer:
     directory: Directory
     relay_list: RelayList
     room: Room | None = None
+    meter: Meter = field(default_factory=unmetered)
+
+    def about_mail(
+        self, client: Client, sender: str, *, size: int = 0, size_limit: int = 0
+    ) -> MailFacts:
+        """`sender` as the client gave it. It asks nobody who is not at hand."""
+        limit = self.control.get(smtp_values.AUTHMAILFROM)
+        return MailFacts(
+            client=client,
+            sender=sender,
+            size=size,
+            size_limit=size_limit,
+            sending=self._sending(client.user, verp.owner(sender), limit),
+            mails=self.meter.use(MAILS, client),
+            submitted=self.meter.use(SUBMITTED, client),
+        )
 
     async def about_recipient(
-        self,
-        client: Client,
-        sender: str,
-        recipient: Address,
-        *,
-        accepted_so_far: int,
-        size: int = 0,
+        self, client: Client, transaction: Transaction, recipient: Address
     ) -> RcptFacts:
-        """`sender` as the client gave it."""
+        """What the cheap sources know, and the others where that has not decided already."""
+        facts = self._at_hand(client, transaction, recipient)
+        if facts.recipients.up or facts.badrcpt.up:
+            return facts
+        if facts.needs_relay and await self.directory.confirmed_domain(recipient.domain):
+            facts = replace(facts, local=True)
+        if facts.local:
+            return await self._with_mailbox(facts, recipient)
+        if facts.needs_relay and self.may_use_list(client.ip):
+            return await self._with_relay_list(facts)
+        return facts
+
+    def _at_hand(self, client: Client, transaction: Transaction, recipient: Address) -> RcptFacts:
         get = self.control.get
-        facts = RcptFacts(
+        return RcptFacts(
             client=client,
-            sender=verp.owner(sender),
+            sender=verp.owner(transaction.sender),
             recipient=str(recipient),
-            accepted_so_far=accepted_so_far,
+            size=transaction.size,
+            accepted_so_far=len(transaction.recipients),
             max_recipients=get(smtp_values.MAXRCPT),
             bad_senders=get(smtp_values.BADMAILFROM),
             local=recipient.domain in self.directory.domains,
             in_rcpthosts=in_hosts(recipient.domain, get(smtp_values.RCPTHOSTS)),
             relay_denied=get(smtp_values.RELAYDENIED),
+            recipients=self.meter.use(RECIPIENTS, client),
+            badrcpt=self.meter.use(BADRCPT, client),
+            relaying=bool(transaction.relay_user),
         )
-        if facts.needs_relay and await self.directory.confirmed_domain(recipient.domain):
-            facts = replace(facts, local=True)
-        if facts.local:
-            account = await self.directory.confirmed_account(recipient)
-            if account and account.quota and self.room:
-                return await self._with_room(facts, account, self.room, size)
-            return replace(facts, mailbox_exists=account is not None)
-        if facts.needs_relay and self.may_use_list(client.ip):
-            entry = await self.relay_list.lookup(client.ip)
-            user = entry.user if entry else ""
-            sending = self._sending(user, facts.sender, get(smtp_values.RELAYMAILFROM))
-            return replace(facts, relay_user=user, sending=sending)
-        return facts
 
-    def about_login(self, user: str, sender: str) -> Sending | None:
-        """`user`: who is logged in by AUTH; `sender` as he gave it. None: nothing limits him."""
-        if not user:
-            return None
-        return self._sending(user, verp.owner(sender), self.control.get(smtp_values.AUTHMAILFROM))
+    async def _with_mailbox(self, facts: RcptFacts, recipient: Address) -> RcptFacts:
+        account = await self.directory.confirmed_account(recipient)
+        if account and account.quota and self.room:
+            return await self._with_room(facts, account, self.room)
+        return replace(facts, mailbox_exists=account is not None)
+
+    async def _with_relay_list(self, facts: RcptFacts) -> RcptFacts:
+        entry = await self.relay_list.lookup(facts.client.ip)
+        user = entry.user if entry else ""
+        limit = self.control.get(smtp_values.RELAYMAILFROM)
+        return replace(
+            facts,
+            relay_user=user,
+            sending=self._sending(user, facts.sender, limit),
+            relayed=self.meter.use(RELAYED, facts.client),
+        )
 
     def _sending(self, user: str, sender: str, limit: str) -> Sending | None:
+        """`user`: who logged in, here or by POP3. None: nothing limits him."""
         if not user or limit == "any":
             return None
         return Sending(user, sender, limit, self._owner(sender) if limit == "account" else "")
@@ -77,13 +105,10 @@ class Gatherer:
         except AddressError:  # the null sender: nobody's
             return ""
 
-    async def _with_room(
-        self, facts: RcptFacts, account: Account, room: Room, size: int
-    ) -> RcptFacts:
+    async def _with_room(self, facts: RcptFacts, account: Account, room: Room) -> RcptFacts:
         return replace(
             facts,
             mailbox_exists=True,
-            size=size,
             quota=account.quota,
             used=await room.used(account.address),
             over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",

@@ -10,6 +10,7 @@ from services.smtpd.backends import Backends
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
+from services.smtpd.meter import Meter
 from tubepost import metrics
 from tubepost.control import Control
 from tubepost.ports import Bus
@@ -31,6 +32,10 @@ class Parts:
     gather: Gatherer
     intake: Intake
     backends: Backends = field(default_factory=Backends)
+
+    @property
+    def meter(self) -> Meter:
+        return self.gather.meter
 
 
 @dataclass

@@ -9,26 +9,40 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts
-from services.smtpd.policies import client, login, mail, quota, recipient, sender
+from services.smtpd.policies import client, load, login, mail, quota, rates, recipient, sender
 from services.smtpd.refusal import Refusal
 
 F = TypeVar("F")
 Chain = tuple[Callable[[F], Refusal | None], ...]
 
-CONNECT: Chain[Client] = (client.denied_by_rule,)
+CONNECT: Chain[Client] = (
+    load.process_is_full,
+    client.denied_by_rule,
+    load.client_has_many,
+    rates.too_many_connections,
+    rates.too_many_errors,
+)
+
+ERROR: Chain[Client] = (rates.too_many_errors,)
+"""After a reply that was 5xx."""
 
 MAIL: Chain[MailFacts] = (
     client.not_logged_in,
     login.not_the_sender_of_the_login,
     mail.declared_too_big,
+    rates.too_many_mails,
+    rates.too_many_submitted,
 )
 
 RCPT: Chain[RcptFacts] = (
     client.blocked_by_rule,
     sender.bad_sender,
     recipient.too_many_recipients,
+    rates.too_many_recipients,
+    rates.too_many_unknown,
     recipient.not_relayed,
     login.not_the_sender_of_the_relay_list,
+    rates.too_many_relayed,
     recipient.no_mailbox,
     quota.over_quota,
 )

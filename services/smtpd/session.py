@@ -7,7 +7,7 @@ from dataclasses import replace
 from services.smtpd import commands, policy
 from services.smtpd.connection import READ_LIMIT, shared_parts
 from services.smtpd.data import DataReader
-from services.smtpd.facts import DataFacts, MailFacts
+from services.smtpd.facts import DataFacts
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
 from services.smtpd.login import LoginConnection
@@ -74,19 +74,20 @@ class Session(LoginConnection):
             await self.push(_syntax_reply(error))
             return
         given = path.parameters.get
-        facts = MailFacts(
-            client=self._client,
-            sender=path.address,
+        facts = self._listener.parts.gather.about_mail(
+            self._client,
+            path.address,
             size=int(given("SIZE", 0)),
             size_limit=self._size_limit,
-            sending=self._listener.parts.gather.about_login(self._client.user, path.address),
         )
         refusal = policy.refusal(policy.MAIL, facts)
         if refusal:
             await self._refuse(refusal, sender=path.address)
             return
-        self._transaction = Transaction(path.address, given("RET", ""), given("ENVID", ""))
-        self._transaction.size = facts.size
+        self._transaction = Transaction(
+            path.address, given("RET", ""), given("ENVID", ""), size=facts.size
+        )
+        self._listener.parts.meter.mail_began(self._client)
         await self.push("250 ok")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -109,15 +110,12 @@ class Session(LoginConnection):
     async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
         try:
             facts = await self._listener.parts.gather.about_recipient(
-                self._client,
-                transaction.sender,
-                recipient,
-                accepted_so_far=len(transaction.recipients),
-                size=transaction.size,
+                self._client, transaction, recipient
             )
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
         refusal = policy.refusal(policy.RCPT, facts)
+        self._listener.parts.meter.recipient_judged(facts, refusal)
         if refusal is None:
             transaction.relay_user = facts.relay_user or transaction.relay_user
         return refusal

@@ -135,6 +135,24 @@ async def test_a_worker_tells_the_owner_of_the_end(connect: Connect, complaints:
     assert complaints == []
 
 
+async def test_smtpd_tells_another_smtpd_its_rates(connect: Connect, complaints: list[str]) -> None:
+    one, two = await connect("smtpd"), await connect("smtpd")
+    heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+
+    async def hear(subject: str, data: bytes) -> None:
+        heard.put_nowait((subject, data))
+
+    told = (subjects.RATES, subjects.RATES_WANTED, subjects.rates_for("two"))
+    for subject in told:
+        await two.answer(subject, hear)
+    await two.read("KV_control", "$KV.control.none")
+    for subject in told:
+        await one.tell(subject, b"1")
+        async with asyncio.timeout(PATIENCE):
+            assert await heard.get() == (subject, b"1")
+    assert complaints == []
+
+
 async def test_scheduler_ends_what_is_done(connect: Connect, complaints: list[str]) -> None:
     smtpd, scheduler = await connect("smtpd"), await connect("scheduler")
     key = await accept(smtpd, "local", INLINE_LIMIT + 1)

@@ -34,6 +34,14 @@ SETTINGS = {
     "submission-sender-of-domain": {"authmailfrom": "domain"},
     "relay-list-sender": {"relaymailfrom": "account"},
     "overquota-refuse": {"overquota": "refuse"},
+    "rate-connections": {"smtprates": "connections:2/h"},
+    "rate-mails": {"smtprates": "mails:2/h"},
+    "rate-recipients": {"smtprates": "recipients:2/h"},
+    "rate-badrcpt": {"smtprates": "badrcpt:2/h"},
+    "rate-errors": {"smtprates": "errors:3/h"},
+    "rate-relayed": {"smtprates": "relayed:2/h"},
+    "submission-rate": {"smtprates": "submitted:2/h"},
+    "submission-rate-guessing": {"smtprates": "errors:3/h"},
 }
 """Control settings that only one file speaks of."""
 

@@ -119,6 +119,7 @@ async def gateway(behind: Behind) -> AsyncIterator[httpx.AsyncClient]:
         ("control/me", "popauth"),
         ("messages", "smtpd"),
         ("smtp/check", "smtpd"),
+        ("smtp/rates", "smtpd"),
     ],
 )
 async def test_a_resource_is_its_owner_s(

@@ -21,6 +21,7 @@ SAMPLES: dict[str, object] = {
     "bucket": "BUCKET",
     "key": "KEY",
     "what": "WHAT",
+    "name": "NAME",
 }
 SHOWN = {"mail_id": "mail id", "index": "chunk"}
 """How arguments are called on the page, where it is not by their own name."""

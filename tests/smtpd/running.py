@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import secrets
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -10,8 +11,11 @@ from dataclasses import dataclass, field
 
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
+from services.smtpd.gossip import Gossip
 from services.smtpd.intake import Intake
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.meter import Meter
+from services.smtpd.rates import Rates
 from services.smtpd.room import Room
 from services.smtpd.session import sessions
 from tests.tubepost.telling import Told
@@ -22,7 +26,7 @@ from tubepost.directory import Account, Directory, account_key, account_value, d
 from tubepost.keyed import Bucket
 from tubepost.mailstore import MailStore, held
 from tubepost.nats_bus import NatsBus
-from tubepost.ports import CaughtUp
+from tubepost.ports import CaughtUp, Clock
 from tubepost.record import Record, State
 from tubepost.relay_list import RelayList
 from tubepost.tasks import background
@@ -41,6 +45,9 @@ class Smtpd:
     directory: Directory
     relay_list: RelayList
     intake: Intake
+    gossip: Gossip
+    meter: Meter
+    clock: Clock
     listeners: dict[str, Listener] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
@@ -114,13 +121,21 @@ class Smtpd:
 
 
 @contextlib.asynccontextmanager
-async def running(bus: NatsBus, tls: ssl.SSLContext | None = None) -> AsyncIterator[Smtpd]:
-    """smtpd as services/smtpd/app.py puts it together, without its process."""
+async def running(
+    bus: NatsBus, tls: ssl.SSLContext | None = None, clock: Clock = time.time
+) -> AsyncIterator[Smtpd]:
+    """smtpd as services/smtpd/app.py puts it together, without its process.
+
+    `clock`: by which rates are counted.
+    """
     control, directory = Control(bus, "mail.example"), Directory(bus)
     told = Told()
     intake = Intake(MailStore(bus, SHARDS), directory, control, time.time, told)
-    smtpd = Smtpd(bus, control, directory, RelayList(bus, time.time), intake, told=told)
-    async with background(control.run(), directory.run()):
+    gossip = Gossip(bus, Rates(secrets.token_hex(8)), clock)
+    meter = Meter(gossip.rates, control, clock, gossip.wake)
+    relay_list = RelayList(bus, time.time)
+    smtpd = Smtpd(bus, control, directory, relay_list, intake, gossip, meter, clock, told=told)
+    async with background(control.run(), directory.run(), gossip.run()):
         await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
         await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)
         await control.set("authdelay", ("0",))
@@ -140,11 +155,13 @@ async def running(bus: NatsBus, tls: ssl.SSLContext | None = None) -> AsyncItera
 async def _listen(
     smtpd: Smtpd, name: str, kind: Kind, tls: ssl.SSLContext | None
 ) -> asyncio.Server:
-    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list, Room(smtpd.bus))
+    gatherer = Gatherer(
+        smtpd.control, smtpd.directory, smtpd.relay_list, Room(smtpd.bus), smtpd.meter
+    )
     parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake)
     listener = Listener(name, kind, parts, tls)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(sessions(listener), "127.0.0.1", 0)
+    server = await loop.create_server(sessions(listener), "127.0.0.1", 0, backlog=512)
     smtpd.listeners[name] = listener
     smtpd.ports[name] = server.sockets[0].getsockname()[1]
     return server

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.smtpd import policy
-from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts, Sending
+from services.smtpd.facts import Client, Kind, Load, MailFacts, RcptFacts, Sending, Use
 from services.smtpd.policies.recipient import in_hosts
 from tubepost.tcprules import Rule
 
@@ -208,6 +208,63 @@ def test_a_denied_address_is_refused_when_it_connects() -> None:
     assert refusal is not None
     assert refusal.reply == "554 sorry, your address is not allowed here (#5.7.1)"
     assert policy.refusal(policy.CONNECT, Client("192.0.2.1")) is None
+
+
+UP, LEFT = Use(3, 3), Use(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("use", "up"), [(Use(), False), (LEFT, False), (UP, True), (Use(4, 3), True)]
+)
+def test_a_limit_is_used_up_when_nothing_is_left_of_it(use: Use, up: bool) -> None:
+    assert use.up is up
+
+
+@pytest.mark.parametrize(
+    ("load", "verdict"),
+    [
+        (Load(sessions=UP, own_sessions=UP), "concurrencyincoming"),
+        (Load(own_sessions=UP, connections=UP), "concurrencyclient"),
+        (Load(connections=UP, errors=UP), "rate_connections"),
+        (Load(errors=UP), "rate_errors"),
+    ],
+)
+def test_over_a_limit_nobody_gets_in(load: Load, verdict: str) -> None:
+    """For now: every one of these is 421 and ends the session."""
+    refusal = policy.refusal(policy.CONNECT, Client("192.0.2.1", load=load))
+    assert refusal is not None
+    assert (refusal.verdict, refusal.reply[:4], refusal.hang_up) == (verdict, "421 ", True)
+    left = Load(LEFT, LEFT, LEFT, LEFT)
+    assert policy.refusal(policy.CONNECT, Client("192.0.2.1", load=left)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"recipients": UP}, "rate_recipients"),
+        ({"badrcpt": UP, "mailbox_exists": False}, "rate_badrcpt"),
+        ({"recipients": UP, "bad_senders": frozenset({"@example.org"})}, "badmailfrom"),
+        ({"relayed": UP, "relay_user": "u@example.net"}, "rate_relayed"),
+        ({"relayed": UP, "relay_user": "u@example.net", "relaying": True}, ""),
+        ({"relayed": UP}, ""),
+        ({"recipients": LEFT, "badrcpt": LEFT, "relayed": LEFT, "relay_user": "u@e.net"}, ""),
+    ],
+)
+def test_rates_of_recipients(changes: dict[str, Any], verdict: str) -> None:
+    refusal = policy.refusal(policy.RCPT, facts(**changes))
+    assert (refusal.verdict if refusal else "") == verdict
+    assert not refusal or refusal.reply[0] == "4" or verdict == "badmailfrom"
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [({"mails": UP}, "rate_mails"), ({"submitted": UP}, "rate_submitted"), ({"mails": LEFT}, "")],
+)
+def test_rates_of_mails(changes: dict[str, Any], verdict: str) -> None:
+    found = replace(MailFacts(client=Client("192.0.2.1")), **changes)
+    refusal = policy.refusal(policy.MAIL, found)
+    assert (refusal.verdict if refusal else "") == verdict
+    assert not refusal or refusal.reply.startswith("450 ")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from tubepost import control_values, smtp_values
 from tubepost.errors import BadInput
+from tubepost.rate_limits import Limit
 from tubepost.setting import Lines, Setting
 from tubepost.tcprules import as_ipv6
 
@@ -23,10 +24,13 @@ TAKEN: dict[str, list[Lines]] = {
     "databytes": [("0",), (str(2**40),)],
     "maxrcpt": [("1",), ("100000",)],
     "timeoutsmtpd": [("1",), ("86400",)],
-    "tcprules": [(), ('10.:allow,RELAYCLIENT=""',)],
     "overquota": [("defer",), ("refuse",)],
     "relaydenied": [("sorry, {domain} isn't allowed to be relayed thru this MTA (#5.7.1)",)],
     "relayusers": [("0",), ("20",)],
+    "tcprules": [(), ('10.:allow,RELAYCLIENT=""',), ('10.:allow,SMTPRATES="off"',)],
+    "smtprates": [(), ("mails:100/h", " errors : 30 / 10m ", ""), ("submitted:10000000/7d",)],
+    "concurrencyincoming": [("0",), ("1000000",)],
+    "concurrencyclient": [("0",), ("1000000",)],
     **{key: [(), ("10.0.0.0/8", "fd00::/8")] for key in NETWORKS},
     **{key: [("0",), ("1",)] for key in ("authplaintext", "autholdline", "authonmx")},
     "authmechanisms": [("plain",), ("LOGIN plain",), ("cram-md5", "plain login")],
@@ -40,10 +44,18 @@ REFUSED: dict[str, list[Lines]] = {
     "databytes": [("-1",), (str(2**40 + 1),), ("x",), (), ("1", "2")],
     "maxrcpt": [("0",), ("100001",)],
     "timeoutsmtpd": [("0",), ("86401",)],
-    "tcprules": [("10.:allow", "nonsense")],
     "overquota": [(), ("bounce",), ("defer", "refuse")],
     "relaydenied": [("{user}",), (), ("a", "b")],
     "relayusers": [("-1",), ("21",)],
+    "tcprules": [("10.:allow", "nonsense"), ('10.:allow,SMTPRATES="on"',)],
+    "smtprates": [
+        *[(line,) for line in ("mails", "mails:100", "mails:0/h", "mails:1/0h", "mails:1/w")],
+        *[(line,) for line in ("Mails:1/h", "calls:1/h", "mails:-1/h", "mails:10000001/h")],
+        *[(line,) for line in ("mails:1/8d", "mails:1/h extra", "mails:\u0661/h")],
+        ("mails:1/h", "mails:2/d"),
+    ],
+    "concurrencyincoming": [("-1",), ("1000001",), ("",)],
+    "concurrencyclient": [("-1",), ("1000001",), ("",)],
     **{key: [("10.",)] for key in NETWORKS},
     **{key: [("2",), ("yes",), ()] for key in ("authplaintext", "autholdline", "authonmx")},
     "authmechanisms": [(), (" ",), ("plain digest-md5",)],
@@ -135,3 +147,18 @@ def test_nothing_is_weaker_than_tls_by_default() -> None:
     """AUTH-6: no password in the clear, and none that has to be stored readable."""
     assert "cram-md5" not in smtp_values.AUTHMECHANISMS.default
     assert smtp_values.AUTHPLAINTEXT.default == smtp_values.AUTHONMX.default == 0
+
+
+def test_smtprates_are_a_number_in_a_time_for_each_kind() -> None:
+    assert parsed(
+        "smtprates", "mails:100/h", "errors:30/10m", "recipients:5/2s", "relayed:9/d"
+    ) == {
+        "mails": Limit(100, 3600),
+        "errors": Limit(30, 600),
+        "recipients": Limit(5, 2),
+        "relayed": Limit(9, 86_400),
+    }
+
+
+def test_no_rate_is_limited_unless_the_operator_says_so() -> None:
+    assert smtp_values.SMTPRATES.default == {}
