@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from services.smtpd.api import router
+from services.smtpd.budget import Budget
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import SUBMISSION, Intake, watch_store
@@ -34,7 +35,7 @@ async def serve(settings: Settings, context: Context) -> None:
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time))
-                parts = Parts(bus, control, gatherer, intake)
+                parts = Parts(bus, control, gatherer, intake, memory=Budget(settings.data_memory))
                 await _listen(context, _listeners(settings, parts))
 
 

@@ -37,6 +37,7 @@ class Client:
     kind: Kind = Kind.MX
     helo: str = ""
     tls: bool = False
+    talked_early: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +94,7 @@ class DataFacts:
     too_big: bool = False
     bare_line_ends: bool = False
     hops: int = 0
+    no_room: bool = False
+    nul: bool = False
+    long_line: bool = False
+    big_header: bool = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ssl import SSLContext
 from typing import Protocol
 
+from services.smtpd.budget import Budget
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
@@ -29,6 +30,7 @@ class Parts:
     control: Control
     gather: Gatherer
     intake: Intake
+    memory: Budget = field(default_factory=Budget)
 
 
 @dataclass

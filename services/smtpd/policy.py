@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts
-from services.smtpd.policies import client, mail, recipient, sender
+from services.smtpd.policies import client, hostile, mail, recipient, sender
 from services.smtpd.refusal import Refusal
 
 F = TypeVar("F")
 Chain = tuple[Callable[[F], Refusal | None], ...]
 
 CONNECT: Chain[Client] = (client.denied_by_rule,)
+
+GREETING: Chain[Client] = (hostile.early_talker,)
 
 MAIL: Chain[MailFacts] = (
     client.not_logged_in,
@@ -33,6 +35,10 @@ RCPT: Chain[RcptFacts] = (
 DATA: Chain[DataFacts] = (
     mail.bare_line_ends,
     mail.too_big,
+    hostile.no_room,
+    hostile.big_header,
+    hostile.nul,
+    hostile.long_line,
     mail.looping,
 )
 

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from services.smtpd import authenticate, commands, policy
+from services.smtpd.budget import Share
 from services.smtpd.connection import READ_LIMIT, Connection, shared_parts
+from services.smtpd.content import has_big_header, has_long_line, has_nul
 from services.smtpd.data import DataReader
 from services.smtpd.facts import DataFacts, MailFacts
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
+from services.smtpd.pace import Tally
 from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
@@ -111,6 +114,8 @@ class Session(Connection):
             await self._refuse(refusal, sender=transaction.sender, recipient=path.address)
             return
         transaction.add(path)
+        self._tally.recipients += 1
+        await self._hold_back()
         await self.push("250 ok")
 
     async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
@@ -135,22 +140,31 @@ class Session(Connection):
             return
         await self.push("354 go ahead")
         self._in_data = True
+        share = self._listener.parts.memory.share()
         try:
-            data = await self._read_data()
+            data = await self._read_data(share)
             self._stop_timeout()  # the client waits for us now, not we for it
+            bare_line_ends = data.has_bare_line_ends
             body = data.body()
+            big_header = has_big_header(body, self._setting(smtp_values.MAXHEADER))
             facts = DataFacts(
                 client=self._client,
                 sender=transaction.sender,
                 too_big=data.too_big,
-                bare_line_ends=data.has_bare_line_ends,
-                hops=hops(body),
+                bare_line_ends=bare_line_ends,
+                hops=0 if big_header else hops(body),
+                no_room=data.no_room,
+                nul=has_nul(body),
+                long_line=has_long_line(body, self._setting(smtp_values.MAXLINE)),
+                big_header=big_header,
             )
             refusal = policy.refusal(policy.DATA, facts)
             reply = "" if refusal else await self._take(transaction, body)
             self._reset_timeout()
         finally:
             self._in_data = False
+            share.release()
+        del data, body  # the share no longer counts them
         self._set_rset_state()
         if refusal:
             await self._refuse(refusal, sender=facts.sender)
@@ -159,13 +173,14 @@ class Session(Connection):
         if self._listener.draining:
             self.say_goodbye()
 
-    async def _read_data(self) -> DataReader:
-        data = DataReader(self._size_limit)
+    async def _read_data(self, share: Share) -> DataReader:
+        data = DataReader(self._size_limit, share)
+        self._await_data(0)
         while True:
             block = await self._reader.read(READ_LIMIT)
             if not block:
                 raise asyncio.CancelledError  # no end of the mail, so no mail
-            self._reset_timeout()
+            self._await_data(len(block))
             rest = data.feed(block)
             if rest is not None:
                 self._unread(rest)
@@ -181,6 +196,7 @@ class Session(Connection):
             return "452 queue is full, try again later (#4.3.1)"
         except Unavailable:
             return "451 qqt failure (#4.3.0)"
+        self._tally = Tally()
         return f"250 ok {done.now} qp {done.mail_id}"
 
     def _source(self, transaction: Transaction) -> Source:

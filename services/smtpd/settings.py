@@ -16,3 +16,8 @@ class Settings(CommonSettings):
     )
     tls_cert: Path | None = Field(None, description="Certificate chain, PEM.")
     tls_key: Path | None = Field(None, description="Its private key, PEM.")
+    data_memory: int = Field(
+        268_435_456,
+        ge=0,
+        description="Octets of memory for mails being read, each counted twice; 0 = no limit.",
+    )
