@@ -15,8 +15,9 @@ TOKENS = (
     b"\r\n", b"\n", b"\r", b"\0", b".\r\n", b"\r\n.\r\n", b"\n.\n", b"\r\n.\n", b" ", b"\t",
     b"\xff", b"\xc3\xa9", b"<>", b"<", b">", b'"', b"\\", b"@", b":", b",", b"=", b"+2B", b"*",
     b"x" * 600, b"x" * 1100, b"x" * 9000, b"DATA\r\n", b"RSET\r\n", b"QUIT\r\n", b"NOOP\r\n",
-    b"HELO a\r\n", b"EHLO a\r\n", b"MAIL FROM:<>\r\n", b"RCPT TO:<ann@example.net>\r\n", b"STARTTLS\r\n",
-    b"AUTH PLAIN\r\n", b" SIZE=99999999999999999999", b" NOTIFY=NEVER,DELAY", b"SMTPUTF8",
+    b"HELO a\r\n", b"EHLO a\r\n", b"MAIL FROM:<>\r\n", b"RCPT TO:<ann@example.net>\r\n",
+    b"STARTTLS\r\n", b"AUTH PLAIN\r\n", b" SIZE=99999999999999999999", b" NOTIFY=NEVER,DELAY",
+    b"SMTPUTF8",
 )  # fmt: skip
 
 

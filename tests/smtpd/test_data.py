@@ -159,3 +159,42 @@ def test_bare_line_ends_against_the_reference(pieces: list[bytes]) -> None:
     rest = data.feed(text)
     assert rest == text[end + 3 :]
     assert data.has_bare_line_ends == (b"\r" in without_pairs or b"\n" in without_pairs)
+
+
+def slowly(sent: bytes) -> tuple[bytes, bytes, bool] | None:
+    """RFC 5321 4.5.2, line by line: (body, what follows, bare line ends); None: no end."""
+    body, bare, rest = b"", False, sent
+    while True:
+        line, end, rest = rest.partition(b"\r\n")
+        if not end:
+            return None
+        if line == b".":
+            return body, rest, bare
+        bare = bare or b"\r" in line or b"\n" in line
+        body += line.removeprefix(b".") + end
+
+
+WIRE = st.lists(
+    st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\r\n.", b"\r\n.\r\n", b"a", b"\0", b"\xff"])
+)
+
+
+@given(WIRE, st.lists(st.integers(0, 60), max_size=5), st.integers(0, 12))
+def test_any_octets_in_any_blocks_against_the_reference(
+    pieces: list[bytes], cuts: list[int], limit: int
+) -> None:
+    sent = b"".join(pieces) + b"\r\n.\r\n"
+    wanted = slowly(sent)
+    assert wanted
+    data, rest, places = DataReader(limit), None, sorted(cut for cut in cuts if cut < len(sent))
+    for start, end in zip([0, *places], [*places, len(sent)], strict=True):
+        rest = data.feed(sent[start:end])
+        if rest is not None:
+            rest += sent[end:]
+            break
+    body, behind, bare = wanted
+    assert rest == behind
+    assert data.too_big == bool(limit and len(body) > limit)
+    if not data.too_big:
+        assert data.has_bare_line_ends == bare
+        assert data.body() == body
