@@ -11,6 +11,7 @@ from services.smtpd.intake import SUBMISSION, Intake, watch_store
 from services.smtpd.listener import Listener, Parts
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
+from tubepost import metrics
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
@@ -35,7 +36,9 @@ async def serve(settings: Settings, context: Context) -> None:
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time))
-                parts = Parts(bus, control, gatherer, intake, memory=Budget(settings.data_memory))
+                memory = Budget(settings.data_memory)
+                metrics.SMTP_DATA_MEMORY.set_function(lambda: memory.used)
+                parts = Parts(bus, control, gatherer, intake, memory=memory)
                 await _listen(context, _listeners(settings, parts))
 
 

@@ -5,7 +5,9 @@ sets a number, and the timer looks at it when it rings.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from math import inf
+from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
@@ -46,11 +48,12 @@ class Patience(SMTP):
     def _setting(self, setting: Setting[int]) -> int:
         return self._listener.parts.control.get(setting)
 
-    async def push(self, status: str) -> None:  # type: ignore[override]
-        """A reply; a 5xx is an error of the client's, and the last one it may make ends it."""
-        if not status.startswith("5"):
-            await super().push(status)
-            return
+    def push(self, status: str) -> Coroutine[Any, Any, None]:  # type: ignore[override]
+        """Says a reply. Only a 5xx costs more than that."""
+        return self._push_error(status) if status.startswith("5") else super().push(status)
+
+    async def _push_error(self, status: str) -> None:
+        """A 5xx is an error of the client's; the last one that it may make ends the session."""
         self._tally.errors += 1
         await self._hold_back()
         await super().push(status)

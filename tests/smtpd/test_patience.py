@@ -157,6 +157,13 @@ async def test_half_a_tls_handshake_is_cut_off(smtpd: Smtpd) -> None:
         await all_gone(smtpd)
 
 
+async def test_a_tls_handshake_ends_when_we_end(smtpd: Smtpd) -> None:
+    async with connected(smtpd.ports["smtp"]) as client:
+        assert (await client.ask("STARTTLS")).startswith("220 ")
+        await smtpd.listeners["smtp"].drain(PATIENCE)
+        assert not smtpd.listeners["smtp"].sessions
+
+
 async def test_half_an_auth_exchange_is_cut_off(smtpd: Smtpd, client_tls: ssl.SSLContext) -> None:
     await smtpd.set(timeoutsmtpd="1")
     async with connected(smtpd.ports["submission"]) as client:
