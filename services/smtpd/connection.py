@@ -28,6 +28,7 @@ COMMAND_LIMIT = 1024
 AUTH_LIMIT = 12_288  # RFC 4954 4
 
 SHUTTING_DOWN = b"421 shutting down, try again (#4.3.2)\r\n"
+TIMED_OUT = hostile.TIMEOUT.reply.encode() + b"\r\n"
 
 
 def shared_parts(listener: Listener) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class Connection(Patience):
     async def _unknown(self, verb: str, _argument: str | None) -> None:
         if verb == lines.BARE_LF:
             await self._refuse(hostile.BARE_LF)
-        elif verb == lines.NO_COMMAND:
+        elif verb.startswith("\0"):
             await self.push("500 syntax error (#5.5.2)")
         else:
             self._tally.errors += pace.UNKNOWN - 1
@@ -135,6 +136,11 @@ class Connection(Patience):
             self._handler_coroutine.cancel()
         if self._original_transport is not None and self.session and self.session.ssl is None:
             self.connection_lost(None)  # amid STARTTLS nobody else tells us
+
+    def _timeout_cb(self) -> None:
+        self._log_refusal(hostile.TIMEOUT)
+        self._writer.write(TIMED_OUT)
+        self._hang_up()
 
     def say_goodbye(self) -> None:
         """Ends the session, now or, while a mail is being taken, after its reply."""

@@ -6,8 +6,9 @@ hears as commands. What is no line is replaced by a verb no client can say, as i
 """
 
 BARE_LF = "\0LF"
-NO_COMMAND = "\0"
+NO_COMMAND = "\0?"
 
+_NUL = b"\0\r\n"  # left as it is: a line of a binary PROXY header, which is no verb either
 _BARE_LF = BARE_LF.encode() + b"\r\n"
 _NO_COMMAND = NO_COMMAND.encode() + b"\r\n"
 
@@ -16,6 +17,6 @@ def checked(line: bytes) -> bytes:
     """The line itself, or what stands for one that is refused. `line` ends in LF."""
     if not line.endswith(b"\r\n"):
         return _BARE_LF
-    if line.find(b"\r") < len(line) - 2 or b"\0" in line:
+    if line.find(b"\r") < len(line) - 2 or (b"\0" in line and line != _NUL):
         return _NO_COMMAND
     return line

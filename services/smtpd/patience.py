@@ -5,7 +5,7 @@ sets a number, and the timer looks at it when it rings.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
 
@@ -38,6 +38,9 @@ class Patience(SMTP):
     def _hang_up(self) -> None:
         raise NotImplementedError
 
+    def _timeout_cb(self) -> None:
+        raise NotImplementedError
+
     async def _refuse(self, refusal: Refusal, **facts: str) -> None:
         raise NotImplementedError
 
@@ -48,15 +51,13 @@ class Patience(SMTP):
     def _setting(self, setting: Setting[int]) -> int:
         return self._listener.parts.control.get(setting)
 
-    def push(self, status: str) -> Coroutine[Any, Any, None]:  # type: ignore[override]
-        """Says a reply. Only a 5xx costs more than that."""
-        return self._push_error(status) if status.startswith("5") else super().push(status)
-
-    async def _push_error(self, status: str) -> None:
+    async def _say_error(
+        self, push: Callable[..., Coroutine[Any, Any, None]], reply: str, *code: str
+    ) -> None:
         """A 5xx is an error of the client's; the last one that it may make ends the session."""
         self._tally.errors += 1
         await self._hold_back()
-        await super().push(status)
+        await push(reply, *code)
         if self._tally.exhausted(self._setting(smtp_values.MAXERRORS)):
             await self._refuse(hostile.ERRORS)
 
@@ -122,11 +123,6 @@ class Patience(SMTP):
 
     def _stop_timeout(self) -> None:
         self._deadline = inf
-
-    def _timeout_cb(self) -> None:
-        self._log_refusal(hostile.TIMEOUT)
-        self._writer.write(hostile.TIMEOUT.reply.encode() + b"\r\n")
-        self._hang_up()
 
     def _linger(self) -> None:
         """A client that reads nothing does not keep the connection: it loses our last words."""

@@ -2,8 +2,9 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from services.smtpd import authenticate, commands, policy
 from services.smtpd.budget import Share
@@ -36,6 +37,13 @@ class Session(Connection):
 
     _transaction: Transaction | None = None
     _auth_failures = 0
+
+    def push(  # type: ignore[override]
+        self, status: str, *code: str
+    ) -> Coroutine[Any, Any, None]:
+        """Says a reply. Only a 5xx costs more than that."""
+        push = super().push
+        return self._say_error(push, status, *code) if status[0] == "5" else push(status, *code)
 
     def _set_rset_state(self) -> None:
         """Called by aiosmtpd where the protocol resets a session (RFC 3207 4.2, RFC 5321 4.1.4)."""
