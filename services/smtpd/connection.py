@@ -121,6 +121,7 @@ class Connection(Patience):
 
     def eof_received(self) -> bool:
         """The client has said all but still listens: what it said is answered."""
+        self._said_all = True
         self._reader.feed_eof()
         return self._tls_protocol is None  # TLS has no half-closed connections
 

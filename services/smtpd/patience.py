@@ -34,6 +34,7 @@ class Patience(SMTP):
     _rings_at = inf
     _data_began = 0.0
     _data_octets = 0
+    _said_all = False
 
     def _hang_up(self) -> None:
         raise NotImplementedError

@@ -244,6 +244,9 @@ class Session(Connection):
         if self._tls_protocol is not None:
             await self.push("503 TLS has begun already (#5.5.1)")
             return
+        if self._said_all:
+            self._hang_up()  # who has ended its side will never begin TLS
+            return
         await super().smtp_STARTTLS(arg or "")
 
     async def smtp_AUTH(self, arg: str | None) -> None:
