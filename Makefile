@@ -4,7 +4,7 @@ BIN := .venv/bin
 SIZES ?= 25000,100000
 .DEFAULT_GOAL := help
 
-.PHONY: help setup check test e2e demo up bench bench-queue chaos lock clean
+.PHONY: help setup check test e2e demo up bench bench-queue chaos fuzz lock clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-queue: setup  ## A long queue and floods (SIZES=25000,100000; 1000000 take
 chaos: setup  ## Random kills under load, on one nats-server and on three: no mail may be lost (SECONDS, SEED)
 	$(BIN)/python -m tests.chaos --servers 1 --seconds $(or $(SECONDS),90) --seed $(or $(SEED),1)
 	$(BIN)/python -m tests.chaos --servers 3 --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
+
+fuzz: setup  ## Mutated SMTP sessions, some minutes (RUNS, SEED); what it finds belongs into tests/smtpd/corpus
+	FUZZ_RUNS=$(or $(RUNS),50000) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -q tests/smtpd/test_fuzz.py
 
 lock: setup  ## Pin the requirements again
 	$(BIN)/pip install --quiet uv

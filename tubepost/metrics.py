@@ -22,6 +22,9 @@ MAILS_ACCEPTED = Counter("tubepost_mails_accepted", "Mails taken into the queue.
 MAILS_REFUSED = Counter(
     "tubepost_smtp_refusals", "Commands refused at SMTP, by the policy that refused.", ["verdict"]
 )
+SMTP_DATA_MEMORY = Gauge(
+    "tubepost_smtp_data_memory_octets", "Octets of memory that mails being read count for."
+)
 ATTEMPTS = Counter(
     "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
 )

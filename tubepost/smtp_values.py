@@ -48,6 +48,50 @@ MAXRCPT = Setting("maxrcpt", number(1, 100_000), 1000, "Recipients of one mail."
 TIMEOUTSMTPD = Setting(
     "timeoutsmtpd", number(1, 86_400), 1200, "Seconds smtpd waits for the client.", "smtpd"
 )
+TIMEOUTDATA = Setting(
+    "timeoutdata", number(1, 86_400), 300, "Seconds smtpd waits for more of a mail.", "smtpd"
+)
+DATARATE = Setting(
+    "datarate",
+    number(0, 2**30),
+    100,
+    "Octets a second, on average, in which a mail has to come after 10 minutes; 0 = any.",
+    "smtpd",
+)
+MAXLINE = Setting(
+    "maxline",
+    number(0, 2**30),
+    8192,
+    "Octets a line of a mail may have, CRLF included; 0 = no limit.",
+    "smtpd",
+)
+MAXHEADER = Setting(
+    "maxheader", number(1000, 2**26), 262_144, "Octets the header of a mail may have.", "smtpd"
+)
+MAXERRORS = Setting(
+    "maxerrors",
+    number(0, 100_000),
+    20,
+    "5xx replies after which a session ends; an unknown command counts 4; 0 = no limit.",
+    "smtpd",
+)
+GREETDELAY = Setting(
+    "greetdelay",
+    number(0, 60),
+    0,
+    "Seconds the greeting on the MX port waits; who talks before it is refused.",
+    "smtpd",
+)
+TARPITCOUNT = Setting(
+    "tarpitcount",
+    number(0, 100_000),
+    0,
+    "Errors, or recipients, after which replies to more of them wait; 0 = they never do.",
+    "smtpd",
+)
+TARPITDELAY = Setting(
+    "tarpitdelay", number(1, 999), 5, "Seconds they wait; 999 = the session ends.", "smtpd"
+)
 TCPRULES = Setting(
     "tcprules",
     tcprules.parse,

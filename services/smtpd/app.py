@@ -8,6 +8,7 @@ from ssl import SSLContext
 from services.smtpd import backends, check, rates_api
 from services.smtpd.api import router
 from services.smtpd.backends import Backends
+from services.smtpd.budget import Budget
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.gossip import Gossip
@@ -18,7 +19,7 @@ from services.smtpd.rates import Rates
 from services.smtpd.room import Room
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
-from tubepost import subjects
+from tubepost import metrics, subjects
 from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
@@ -53,8 +54,9 @@ async def serve(settings: Settings, context: Context) -> None:
                 context.app.include_router(rates_api.router(meter))
                 context.health.checks["smtpd: sessions"] = meter.full
                 context.before_metrics.append(meter.measure)
-                watch = Backends()
-                parts = Parts(bus, control, gatherer, intake, watch)
+                watch, memory = Backends(), Budget(settings.data_memory)
+                metrics.SMTP_DATA_MEMORY.set_function(lambda: memory.used)
+                parts = Parts(bus, control, gatherer, intake, memory, watch)
                 listeners = _listeners(settings, parts, tls)
                 watch.add("store", lambda: intake.measure_store(bus), context.health)
                 watch.add("directory", directory.reach, context.health)

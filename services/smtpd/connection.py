@@ -9,13 +9,15 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, AnyStr
+from typing import Any
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, TLSSetupException
 
-from services.smtpd import policy
+from services.smtpd import lines, pace, policy
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
+from services.smtpd.patience import Patience
+from services.smtpd.policies import hostile
 from services.smtpd.refusal import Refusal
 from tubepost import maillog, smtp_values
 from tubepost.errors import BadInput
@@ -27,7 +29,7 @@ COMMAND_LIMIT = 1024
 AUTH_LIMIT = 12_288  # RFC 4954 4
 
 SHUTTING_DOWN = b"421 shutting down, try again (#4.3.2)\r\n"
-TIMED_OUT = b"451 timeout (#4.4.2)\r\n"
+TIMED_OUT = hostile.TIMEOUT.reply.encode() + b"\r\n"
 
 
 def shared_parts(listener: Listener) -> dict[str, Any]:
@@ -42,12 +44,25 @@ class Reader(asyncio.StreamReader):
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:  # type: ignore[override]
         try:
-            return await super().readuntil(separator)
+            return lines.checked(await super().readuntil(separator))
         except asyncio.IncompleteReadError:
             raise asyncio.CancelledError from None  # how aiosmtpd's loop ends
 
 
-class Connection(SMTP):
+class Verbs(dict[str, Callable[..., Awaitable[None]]]):
+    """A session's verbs. aiosmtpd gets an answer for any other, so that one count has them all."""
+
+    def __init__(self, session: "Connection") -> None:
+        super().__init__((verb, partial(method, session)) for verb, method in session.verbs.items())
+        self._session = session
+
+    def get(  # type: ignore[override]
+        self, verb: str, default: None = None
+    ) -> Callable[..., Awaitable[None]]:
+        return self[verb] if verb in self else partial(self._session._unknown, verb)
+
+
+class Connection(Patience):
     """A client's connection. `verbs` is the table of what it may say."""
 
     verbs: Mapping[str, Callable[..., Awaitable[None]]] = {}
@@ -69,12 +84,13 @@ class Connection(SMTP):
             client_connected_cb=self._cb_client_connected,
             loop=loop,
         )
-        self._smtp_methods = {verb: partial(method, self) for verb, method in self.verbs.items()}
+        self._smtp_methods = Verbs(self)
         self._timeout_duration = listener.parts.control.get(smtp_values.TIMEOUTSMTPD)
         self.hostname = listener.parts.control.greeting
         self._listener = listener
         self._client = Client("")
         self._in_data = False
+        self._tally = pace.Tally()
 
     async def _handle_client(self) -> None:
         listener = self._listener
@@ -91,6 +107,12 @@ class Connection(SMTP):
             await self._refuse(refusal)
             return
         self._enter()
+        if await self._talks_early():
+            self._client = replace(self._client, talked_early=True)
+            refusal = policy.refusal(policy.GREETING, self._client)
+        if refusal:
+            await self._refuse(refusal)
+            return
         await super()._handle_client()
 
     def _enter(self) -> None:
@@ -98,12 +120,6 @@ class Connection(SMTP):
         if self.transport is not None:  # else it is gone, and will not leave again
             self._listener.parts.meter.enter(self._client)
             self._entered = True
-
-    async def push(self, status: AnyStr) -> None:
-        """Sends a reply; one that is 5xx was an error of the client's."""
-        await super().push(status)
-        if status[:1] in ("5", b"5"):
-            await self._count_error()
 
     async def _count_error(self) -> None:
         meter = self._listener.parts.meter
@@ -115,8 +131,18 @@ class Connection(SMTP):
         if refusal:
             await self._refuse(refusal)
 
+    async def _unknown(self, verb: str, _argument: str | None) -> None:
+        if verb == lines.BARE_LF:
+            await self._refuse(hostile.BARE_LF)
+        elif verb.startswith("\0"):
+            await self.push("500 syntax error (#5.5.2)")
+        else:
+            self._tally.errors += pace.UNKNOWN - 1
+            await self.push("500 unimplemented (#5.5.1)")
+
     def eof_received(self) -> bool:
         """The client has said all but still listens: what it said is answered."""
+        self._said_all = True
         self._reader.feed_eof()
         return self._tls_protocol is None  # TLS has no half-closed connections
 
@@ -129,9 +155,18 @@ class Connection(SMTP):
 
     def _hang_up(self) -> None:
         """Nothing more is heard. Under TLS the connection lives on until the client agrees."""
-        self._writer.close()
+        if not self._writer.is_closing():
+            self._writer.close()
+            self._linger()
         if self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
+        if self._original_transport is not None and self.session and self.session.ssl is None:
+            self.connection_lost(None)  # amid STARTTLS nobody else tells us
+
+    def _timeout_cb(self) -> None:
+        self._log_refusal(hostile.TIMEOUT)
+        self._writer.write(TIMED_OUT)
+        self._hang_up()
 
     def say_goodbye(self) -> None:
         """Ends the session, now or, while a mail is being taken, after its reply."""
@@ -141,22 +176,16 @@ class Connection(SMTP):
             self._writer.write(SHUTTING_DOWN)
         self._hang_up()
 
-    def _stop_timeout(self) -> None:
-        if self._timeout_handle is not None:
-            self._timeout_handle.cancel()
-
-    def _timeout_cb(self) -> None:
-        self._writer.write(TIMED_OUT)
-        self._hang_up()
-
     async def handle_exception(self, error: Exception) -> str:
         """A bug of ours is temporary for the client and says nothing of its inside."""
+        if isinstance(error, TLSSetupException):  # no bug: the client did not begin TLS
+            self._log_refusal(hostile.NO_TLS)
+            return ""  # aiosmtpd sends nothing here: the connection is closed
         maillog.bug(f"smtp session of {self._client.ip}")
         return "451 internal error (#4.3.0)"
 
     async def _refuse(self, refusal: Refusal, **facts: str) -> None:
-        client = {"client": self._client.ip, "helo": self._client.helo}
-        maillog.refused(refusal.verdict, refusal.reply, {**client, **facts})
+        self._log_refusal(refusal, **facts)
         await self.push(refusal.reply)
         if refusal.hang_up:
             self._hang_up()

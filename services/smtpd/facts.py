@@ -66,6 +66,7 @@ class Client:
     kind: Kind = Kind.MX
     helo: str = ""
     tls: bool = False
+    talked_early: bool = False
     load: Load = NO_LOAD
 
 
@@ -154,3 +155,7 @@ class DataFacts:
     too_big: bool = False
     bare_line_ends: bool = False
     hops: int = 0
+    no_room: bool = False
+    nul: bool = False
+    long_line: bool = False
+    big_header: bool = False

@@ -7,6 +7,7 @@ from ssl import SSLContext
 from typing import Protocol
 
 from services.smtpd.backends import Backends
+from services.smtpd.budget import Budget
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
@@ -31,6 +32,7 @@ class Parts:
     control: Control
     gather: Gatherer
     intake: Intake
+    memory: Budget = field(default_factory=Budget)
     backends: Backends = field(default_factory=Backends)
 
     @property

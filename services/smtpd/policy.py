@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts
-from services.smtpd.policies import client, load, login, mail, quota, rates, recipient, sender
+from services.smtpd.policies import (
+    client,
+    hostile,
+    load,
+    login,
+    mail,
+    quota,
+    rates,
+    recipient,
+    sender,
+)
 from services.smtpd.refusal import Refusal
 
 F = TypeVar("F")
@@ -25,6 +35,8 @@ CONNECT: Chain[Client] = (
 
 ERROR: Chain[Client] = (rates.too_many_errors,)
 """After a reply that was 5xx."""
+
+GREETING: Chain[Client] = (hostile.early_talker,)
 
 MAIL: Chain[MailFacts] = (
     client.not_logged_in,
@@ -50,6 +62,10 @@ RCPT: Chain[RcptFacts] = (
 DATA: Chain[DataFacts] = (
     mail.bare_line_ends,
     mail.too_big,
+    hostile.no_room,
+    hostile.big_header,
+    hostile.nul,
+    hostile.long_line,
     mail.looping,
 )
 

@@ -1,16 +1,20 @@
 """An SMTP session: its verbs, their replies, DATA. What may be done is policy's to say."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from services.smtpd import commands, policy
+from services.smtpd.budget import Share
 from services.smtpd.connection import READ_LIMIT, shared_parts
+from services.smtpd.content import has_big_header, has_long_line, has_nul
 from services.smtpd.data import DataReader
 from services.smtpd.facts import DataFacts
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
 from services.smtpd.login import LoginConnection
+from services.smtpd.pace import Tally
 from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
@@ -29,6 +33,13 @@ def sessions(listener: Listener) -> Callable[[], "Session"]:
 
 class Session(LoginConnection):
     """What a client may say, verb by verb."""
+
+    def push(  # type: ignore[override]
+        self, status: str, *code: str
+    ) -> Coroutine[Any, Any, None]:
+        """Says a reply. Only a 5xx costs more than that."""
+        push = super().push
+        return self._say_error(push, status, *code) if status[0] == "5" else push(status, *code)
 
     def _set_rset_state(self) -> None:
         """Called by aiosmtpd where the protocol resets a session (RFC 3207 4.2, RFC 5321 4.1.4)."""
@@ -105,6 +116,8 @@ class Session(LoginConnection):
             await self._refuse(refusal, sender=transaction.sender, recipient=path.address)
             return
         transaction.add(path)
+        self._tally.recipients += 1
+        await self._hold_back()
         await self.push("250 ok")
 
     async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
@@ -127,22 +140,31 @@ class Session(LoginConnection):
             return
         await self.push("354 go ahead")
         self._in_data = True
+        share = self._listener.parts.memory.share()
         try:
-            data = await self._read_data()
+            data = await self._read_data(share)
             self._stop_timeout()  # the client waits for us now, not we for it
+            bare_line_ends = data.has_bare_line_ends
             body = data.body()
+            big_header = has_big_header(body, self._setting(smtp_values.MAXHEADER))
             facts = DataFacts(
                 client=self._client,
                 sender=transaction.sender,
                 too_big=data.too_big,
-                bare_line_ends=data.has_bare_line_ends,
-                hops=hops(body),
+                bare_line_ends=bare_line_ends,
+                hops=0 if big_header else hops(body),
+                no_room=data.no_room,
+                nul=has_nul(body),
+                long_line=has_long_line(body, self._setting(smtp_values.MAXLINE)),
+                big_header=big_header,
             )
             refusal = policy.refusal(policy.DATA, facts)
             reply = "" if refusal else await self._take(transaction, body)
             self._reset_timeout()
         finally:
             self._in_data = False
+            share.release()
+        del data, body  # the share no longer counts them
         self._set_rset_state()
         if refusal:
             await self._refuse(refusal, sender=facts.sender)
@@ -151,13 +173,14 @@ class Session(LoginConnection):
         if self._listener.draining:
             self.say_goodbye()
 
-    async def _read_data(self) -> DataReader:
-        data = DataReader(self._size_limit)
+    async def _read_data(self, share: Share) -> DataReader:
+        data = DataReader(self._size_limit, share)
+        self._await_data(0)
         while True:
             block = await self._reader.read(READ_LIMIT)
             if not block:
                 raise asyncio.CancelledError  # no end of the mail, so no mail
-            self._reset_timeout()
+            self._await_data(len(block))
             rest = data.feed(block)
             if rest is not None:
                 self._unread(rest)
@@ -173,6 +196,7 @@ class Session(LoginConnection):
             return "452 queue is full, try again later (#4.3.1)"
         except Unavailable:
             return "451 qqt failure (#4.3.0)"
+        self._tally = Tally()
         return f"250 ok {done.now} qp {done.mail_id}"
 
     def _source(self, transaction: Transaction) -> Source:
@@ -212,6 +236,9 @@ class Session(LoginConnection):
     async def smtp_STARTTLS(self, arg: str | None) -> None:
         if self._tls_protocol is not None:
             await self.push("503 TLS has begun already (#5.5.1)")
+            return
+        if self._said_all:
+            self._hang_up()  # who has ended its side will never begin TLS
             return
         await super().smtp_STARTTLS(arg or "")
         self._client = replace(self._client, helo="", user="")  # RFC 3207 4.2: said in the clear

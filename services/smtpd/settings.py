@@ -12,3 +12,8 @@ class Settings(TlsSettings):
     submission: Listen | None = Field(
         None, description="HOST:PORT for mail from users: STARTTLS and AUTH required."
     )
+    data_memory: int = Field(
+        268_435_456,
+        ge=0,
+        description="Octets of memory for mails being read, each counted twice; 0 = no limit.",
+    )

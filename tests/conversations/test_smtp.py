@@ -64,6 +64,8 @@ async def set_up(smtpd: Smtpd) -> None:
         me="mail.example",
         databytes="5000",
         maxrcpt="3",
+        maxline="2048",
+        maxheader="3000",
         badmailfrom=("spam@example.com", "@bad.example"),
         rcpthosts=("backup.example", ".sub.example"),
         tcprules=TCPRULES,

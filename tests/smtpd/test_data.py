@@ -31,8 +31,8 @@ def test_every_split_gives_the_same_body(split: int) -> None:
     sent = stuffed(DOTTED)
     data, rest = read([sent[:split], sent[split:]] if split < len(sent) else [sent])
     assert rest == b""
-    assert data.body() == DOTTED
     assert not data.has_bare_line_ends
+    assert data.body() == DOTTED
     assert not data.too_big
 
 
@@ -114,8 +114,8 @@ def test_a_huge_mail_takes_no_room() -> None:
     for _ in range(100):
         assert data.feed(b"y" * 65_536) is None
     assert data.too_big
-    assert len(data.body()) <= len(END)
     assert data.feed(b"\r\n.\r\nQUIT\r\n") == b"QUIT\r\n"
+    assert len(data.body()) <= len(END)
 
 
 def test_a_mail_at_the_limit_fits_however_it_is_split() -> None:
@@ -146,8 +146,8 @@ def test_against_the_reference(lines: list[bytes], cuts: list[int], behind: byte
     blocks = [sent[a:b] for a, b in zip(starts, ends, strict=True)]
     data, rest = read([*blocks[:-1], blocks[-1] + behind])
     assert rest == behind
-    assert data.body() == body
     assert not data.has_bare_line_ends
+    assert data.body() == body
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b".", b"a", b"\r\n"]), max_size=20))
@@ -159,3 +159,42 @@ def test_bare_line_ends_against_the_reference(pieces: list[bytes]) -> None:
     rest = data.feed(text)
     assert rest == text[end + 3 :]
     assert data.has_bare_line_ends == (b"\r" in without_pairs or b"\n" in without_pairs)
+
+
+def slowly(sent: bytes) -> tuple[bytes, bytes, bool] | None:
+    """RFC 5321 4.5.2, line by line: (body, what follows, bare line ends); None: no end."""
+    body, bare, rest = b"", False, sent
+    while True:
+        line, end, rest = rest.partition(b"\r\n")
+        if not end:
+            return None
+        if line == b".":
+            return body, rest, bare
+        bare = bare or b"\r" in line or b"\n" in line
+        body += line.removeprefix(b".") + end
+
+
+WIRE = st.lists(
+    st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\r\n.", b"\r\n.\r\n", b"a", b"\0", b"\xff"])
+)
+
+
+@given(WIRE, st.lists(st.integers(0, 60), max_size=5), st.integers(0, 12))
+def test_any_octets_in_any_blocks_against_the_reference(
+    pieces: list[bytes], cuts: list[int], limit: int
+) -> None:
+    sent = b"".join(pieces) + b"\r\n.\r\n"
+    wanted = slowly(sent)
+    assert wanted
+    data, rest, places = DataReader(limit), None, sorted(cut for cut in cuts if cut < len(sent))
+    for start, end in zip([0, *places], [*places, len(sent)], strict=True):
+        rest = data.feed(sent[start:end])
+        if rest is not None:
+            rest += sent[end:]
+            break
+    body, behind, bare = wanted
+    assert rest == behind
+    assert data.too_big == bool(limit and len(body) > limit)
+    if not data.too_big:
+        assert data.has_bare_line_ends == bare
+        assert data.body() == body

@@ -1,6 +1,7 @@
 """Policies on the mail itself: its size, its hops, its line ends. Not on what it says."""
 
 from services.smtpd.facts import DataFacts, MailFacts
+from services.smtpd.policies import hostile
 from services.smtpd.refusal import Refusal
 from tubepost.trace_headers import MAX_HOPS
 
@@ -20,7 +21,7 @@ def too_big(facts: DataFacts) -> Refusal | None:
 def bare_line_ends(facts: DataFacts) -> Refusal | None:
     """SMTP smuggling (SMTPD-10): the session ends, whatever stood behind is not obeyed."""
     if facts.bare_line_ends:
-        return Refusal("bare_line_end", "451 See https://cr.yp.to/docs/smtplf.html.", True)
+        return hostile.BARE_LF
     return None
 
 
