@@ -32,6 +32,13 @@ BADMAILFROM = Setting[frozenset[str]](
 DATABYTES = Setting(
     "databytes", number(0, 2**40), 52_428_800, "Octets a mail may have; 0 = no limit.", "smtpd"
 )
+ENHANCEDSTATUSCODES = Setting(
+    "enhancedstatuscodes",
+    number(0, 1),
+    1,
+    "1: clients that say EHLO get enhanced codes in front of replies (RFC 2034); 0: nobody does.",
+    "smtpd",
+)
 MAXRCPT = Setting("maxrcpt", number(1, 100_000), 1000, "Recipients of one mail.", "smtpd")
 TIMEOUTSMTPD = Setting(
     "timeoutsmtpd", number(1, 86_400), 1200, "Seconds smtpd waits for the client.", "smtpd"

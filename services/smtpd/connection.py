@@ -12,7 +12,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
-from services.smtpd import policy
+from services.smtpd import policy, replies
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
 from services.smtpd.refusal import Refusal
@@ -24,14 +24,21 @@ READ_LIMIT = 64 * 1024
 COMMAND_LIMIT = 1024
 AUTH_LIMIT = 12_288  # RFC 4954 4
 
-SHUTTING_DOWN = b"421 shutting down, try again (#4.3.2)\r\n"
-TIMED_OUT = b"451 timeout (#4.4.2)\r\n"
+SHUTTING_DOWN = "421 shutting down, try again (#4.3.2)"
+TIMED_OUT = "451 timeout (#4.4.2)"
 
 
 def shared_parts(listener: Listener) -> dict[str, Any]:
     """What aiosmtpd works out for one session; the others copy it."""
     loop = asyncio.get_running_loop()
-    template = SMTP(object(), hostname="-", ident="ESMTP", tls_context=listener.tls, loop=loop)
+    template = SMTP(
+        object(),
+        hostname="-",
+        ident="ESMTP",
+        tls_context=listener.tls,
+        enable_SMTPUTF8=True,
+        loop=loop,
+    )
     return dict(template.__dict__)
 
 
@@ -71,6 +78,17 @@ class Connection(SMTP):
         self._listener = listener
         self._client = Client("")
         self._in_data = False
+        self._offered_codes = False
+
+    async def push(self, status: str | bytes, code: str = "") -> None:
+        """Says a reply. `code`: its enhanced code where the text has none."""
+        self._writer.write(self._wire(str(status), code))
+        await self._writer.drain()
+
+    def _wire(self, reply: str, code: str = "") -> bytes:
+        session = self.session  # TLS begins a new one: what EHLO said before it is forgotten
+        enhanced = self._offered_codes and session is not None and session.extended_smtp
+        return replies.wire(reply, code, enhanced=enhanced)
 
     async def _handle_client(self) -> None:
         listener = self._listener
@@ -105,7 +123,7 @@ class Connection(SMTP):
     def say_goodbye(self) -> None:
         """Ends the session, now or, while a mail is being taken, after its reply."""
         if not self._in_data:
-            self._writer.write(SHUTTING_DOWN)
+            self._writer.write(self._wire(SHUTTING_DOWN))
             self._hang_up()
 
     def _stop_timeout(self) -> None:
@@ -113,7 +131,7 @@ class Connection(SMTP):
             self._timeout_handle.cancel()
 
     def _timeout_cb(self) -> None:
-        self._writer.write(TIMED_OUT)
+        self._writer.write(self._wire(TIMED_OUT))
         self._hang_up()
 
     async def handle_exception(self, error: Exception) -> str:

@@ -45,6 +45,9 @@ class Session(Connection):
     async def smtp_EHLO(self, hostname: str | None) -> None:
         self._greet(hostname, extended=True)
         offers = ["PIPELINING", "8BITMIME", "DSN"]
+        codes = self._listener.parts.control.get(smtp_values.ENHANCEDSTATUSCODES)
+        if codes:
+            offers.append("ENHANCEDSTATUSCODES")
         limit = self._size_limit
         offers.append(f"SIZE {limit}" if limit else "SIZE")
         if self.tls_context and not self._tls_protocol:
@@ -54,9 +57,11 @@ class Session(Connection):
         lines = [self.hostname.split()[0], *offers]
         reply = [f"250{'-' if n < len(lines) - 1 else ' '}{text}" for n, text in enumerate(lines)]
         await self.push("\r\n".join(reply))
+        self._offered_codes = bool(codes)
 
     def _greet(self, hostname: str | None, *, extended: bool) -> None:
         self._set_rset_state()
+        self._offered_codes = False
         self._client = replace(self._client, helo=printable(hostname or "", 255))
         if self.session:
             self.session.extended_smtp = extended
@@ -94,7 +99,7 @@ class Session(Connection):
             await self._refuse(refusal, sender=path.address)
             return
         self._transaction = Transaction(path.address, given("RET", ""), given("ENVID", ""))
-        await self.push("250 ok")
+        await self.push("250 ok", "2.1.0")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         transaction = self._transaction
@@ -111,7 +116,7 @@ class Session(Connection):
             await self._refuse(refusal, sender=transaction.sender, recipient=path.address)
             return
         transaction.add(path)
-        await self.push("250 ok")
+        await self.push("250 ok", "2.1.5")
 
     async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
         try:
@@ -132,6 +137,9 @@ class Session(Connection):
         transaction = self._transaction
         if transaction is None or not transaction.recipients:
             await self.push("503 RCPT first (#5.5.1)")
+            return
+        if arg:
+            await self.push("501 DATA takes no argument (#5.5.4)")
             return
         await self.push("354 go ahead")
         self._in_data = True
