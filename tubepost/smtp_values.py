@@ -3,10 +3,19 @@
 Part of the table in control_values, which finds every Setting of this module.
 """
 
-from ipaddress import IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from tubepost import tcprules
-from tubepost.setting import Setting, host_patterns, networks, number, one_line, senders
+from tubepost.setting import (
+    Setting,
+    addresses,
+    domain,
+    host_patterns,
+    networks,
+    number,
+    one_line,
+    senders,
+)
 
 SMTPGREETING = Setting[str | None](
     "smtpgreeting",
@@ -38,6 +47,16 @@ ENHANCEDSTATUSCODES = Setting(
     1,
     "1: clients that say EHLO get enhanced codes in front of replies (RFC 2034); 0: nobody does.",
     "smtpd",
+)
+LOCALIPS = Setting[frozenset[IPv4Address | IPv6Address]](
+    "localips",
+    addresses,
+    frozenset(),
+    "IP addresses this host is known by: `box@[192.0.2.1]` is `box@localiphost` for them.",
+    "smtpd",
+)
+LOCALIPHOST = Setting[str | None](
+    "localiphost", domain, None, "Domain that stands for `localips`; else `me`.", "smtpd"
 )
 MAXRCPT = Setting("maxrcpt", number(1, 100_000), 1000, "Recipients of one mail.", "smtpd")
 TIMEOUTSMTPD = Setting(

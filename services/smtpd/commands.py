@@ -11,6 +11,9 @@ from tubepost import dsn, verp
 from tubepost.address import parse_address
 from tubepost.errors import BadInput
 
+POSTMASTER = "postmaster"
+"""The one recipient without a domain (RFC 5321 4.1.1.3)."""
+
 
 class UnknownParameter(BadInput):
     """555: a parameter that was not offered (RFC 5321 4.1.1.11)."""
@@ -73,8 +76,8 @@ def _path(argument: str, keyword: str, read: Callable[[str], str], *, null_allow
     mailbox, rest = _bracketed(text) if text.startswith("<") else _bare(text)
     if null_allowed and text.startswith("<>"):
         return Path("", _parameters(rest))
-    if mailbox.lower() == "postmaster":  # RFC 5321 4.1.1.3: the one name without a domain
-        raise BadInput("write postmaster@domain")
+    if mailbox.lower() == POSTMASTER and not null_allowed:
+        return Path(POSTMASTER, _parameters(rest))
     return Path(read(mailbox), _parameters(rest))
 
 

@@ -67,11 +67,13 @@ class RcptFacts:
     in_rcpthosts: bool = False
     mailbox_exists: bool = False
     relay_user: str = ""
+    postmaster: bool = False
+    """Named without a domain: then the address is the operator's choice."""
 
     @property
     def ours(self) -> bool:
         """Mail for this recipient is taken from anybody."""
-        return self.local or self.in_rcpthosts
+        return self.local or self.in_rcpthosts or self.postmaster
 
     @property
     def relays(self) -> bool:

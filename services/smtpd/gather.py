@@ -23,9 +23,15 @@ class Gatherer:
     relay_list: RelayList
 
     async def about_recipient(
-        self, client: Client, sender: str, recipient: Address, *, accepted_so_far: int
+        self,
+        client: Client,
+        sender: str,
+        recipient: Address,
+        *,
+        accepted_so_far: int,
+        postmaster: bool = False,
     ) -> RcptFacts:
-        """`sender` as the client gave it."""
+        """`sender` as the client gave it; `postmaster`: the recipient was named so."""
         get = self.control.get
         facts = RcptFacts(
             client=client,
@@ -36,6 +42,7 @@ class Gatherer:
             bad_senders=get(smtp_values.BADMAILFROM),
             local=recipient.domain in self.directory.domains,
             in_rcpthosts=in_hosts(recipient.domain, get(smtp_values.RCPTHOSTS)),
+            postmaster=postmaster,
         )
         if facts.needs_relay and await self.directory.confirmed_domain(recipient.domain):
             facts = replace(facts, local=True)

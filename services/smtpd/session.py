@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 
-from services.smtpd import authenticate, commands, policy
+from services.smtpd import authenticate, commands, home, policy
 from services.smtpd.connection import READ_LIMIT, Connection, shared_parts
 from services.smtpd.data import DataReader
 from services.smtpd.facts import DataFacts, MailFacts
@@ -111,20 +111,26 @@ class Session(Connection):
         except BadInput as error:
             await self.push(_syntax_reply(error))
             return
-        refusal = await self._judge(transaction, parse_address(path.address))
+        postmaster = path.address == commands.POSTMASTER
+        path = home.resolved(path, self._listener.parts.control)
+        recipient = parse_address(path.address)
+        refusal = await self._judge(transaction, recipient, postmaster=postmaster)
         if refusal:
             await self._refuse(refusal, sender=transaction.sender, recipient=path.address)
             return
         transaction.add(path)
         await self.push("250 ok", "2.1.5")
 
-    async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
+    async def _judge(
+        self, transaction: Transaction, recipient: Address, *, postmaster: bool
+    ) -> Refusal | None:
         try:
             facts = await self._listener.parts.gather.about_recipient(
                 self._client,
                 transaction.sender,
                 recipient,
                 accepted_so_far=len(transaction.recipients),
+                postmaster=postmaster,
             )
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
