@@ -14,7 +14,7 @@ from services.smtpd.listener import Listener
 from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
-from tubepost.address import Address, parse_address, printable
+from tubepost.address import Address, NotAscii, parse_address, printable
 from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.trace_headers import hops
 
@@ -44,7 +44,7 @@ class Session(Connection):
 
     async def smtp_EHLO(self, hostname: str | None) -> None:
         self._greet(hostname, extended=True)
-        offers = ["PIPELINING", "8BITMIME", "DSN"]
+        offers = ["PIPELINING", "8BITMIME", "SMTPUTF8", "DSN"]
         codes = self._listener.parts.control.get(smtp_values.ENHANCEDSTATUSCODES)
         if codes:
             offers.append("ENHANCEDSTATUSCODES")
@@ -98,7 +98,12 @@ class Session(Connection):
         if refusal:
             await self._refuse(refusal, sender=path.address)
             return
-        self._transaction = Transaction(path.address, given("RET", ""), given("ENVID", ""))
+        self._transaction = Transaction(
+            path.address,
+            given("RET", ""),
+            given("ENVID", ""),
+            smtputf8="SMTPUTF8" in path.parameters,
+        )
         await self.push("250 ok", "2.1.0")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
@@ -107,13 +112,13 @@ class Session(Connection):
             await self.push("503 MAIL first (#5.5.1)")
             return
         try:
-            path = commands.parse_rcpt(arg or "")
+            path = commands.parse_rcpt(arg or "", utf8=transaction.smtputf8)
         except BadInput as error:
             await self.push(_syntax_reply(error))
             return
         postmaster = path.address == commands.POSTMASTER
         path = home.resolved(path, self._listener.parts.control)
-        recipient = parse_address(path.address)
+        recipient = parse_address(path.address, utf8=transaction.smtputf8)
         refusal = await self._judge(transaction, recipient, postmaster=postmaster)
         if refusal:
             await self._refuse(refusal, sender=transaction.sender, recipient=path.address)
@@ -201,7 +206,8 @@ class Session(Connection):
         protocol = "SMTP"
         if self._extended:
             tls, auth = self._tls_protocol is not None, bool(self._client.user)
-            protocol = "ESMTP" + ("S" if tls else "") + ("A" if auth else "")
+            protocol = "UTF8SMTP" if transaction.smtputf8 else "ESMTP"  # RFC 6531 4.3
+            protocol += ("S" if tls else "") + ("A" if auth else "")
         return Source(
             name=self._listener.name,
             client=self._client.ip,
@@ -305,6 +311,8 @@ Session.verbs = {
 
 
 def _syntax_reply(error: BadInput) -> str:
+    if isinstance(error, NotAscii):
+        return f"553 {error} (#5.6.7)"
     if isinstance(error, commands.UnknownParameter):
         return f"555 syntax error: {error} (#5.5.4)"
     return f"501 syntax error: {error} (#5.5.4)"

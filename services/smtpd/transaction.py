@@ -16,6 +16,7 @@ class Transaction:
     recipients: list[str] = field(default_factory=list)
     wishes: dict[str, Wish] = field(default_factory=dict)
     relay_user: str = ""
+    smtputf8: bool = False
 
     def add(self, path: Path) -> None:
         """A recipient that was accepted."""
@@ -27,5 +28,10 @@ class Transaction:
     @property
     def envelope(self) -> Envelope:
         return Envelope(
-            self.sender, tuple(self.recipients), self.wishes, ret=self.ret, envid=self.envid
+            self.sender,
+            tuple(self.recipients),
+            self.wishes,
+            ret=self.ret,
+            envid=self.envid,
+            smtputf8=self.smtputf8,
         )
