@@ -59,6 +59,8 @@ def with_status(reply: str, status: str = "") -> str:
     if reply[:1] not in "245":
         return reply
     found = status_of(reply, status)
+    if "\r\n" not in reply:
+        return f"{reply[:4]}{found} {reply[4:]}"
     return "\r\n".join(f"{line[:4]}{found} {line[4:]}" for line in reply.split("\r\n"))
 
 
@@ -67,10 +69,11 @@ def status_of(reply: str, status: str = "") -> str:
 
     Its class is the reply's: a code of another class is an operator's slip and is not repeated.
     """
-    at = reply.rfind("(#") if reply.endswith(")") else -1
-    said = reply[at + 2 : -1] if at >= 0 else status
-    if _is_status(said) and said[0] == reply[0]:
-        return said
+    if reply.endswith(")") and (at := reply.rfind("(#")) >= 0:
+        said = reply[at + 2 : -1]
+        status = said if _is_status(said) else ""
+    if status[:1] == reply[0]:
+        return status
     return _OF_CODE.get(reply[:3]) or f"{reply[0]}.0.0"
 
 
