@@ -34,7 +34,7 @@ ASK_WORKERS = 1.0
 class Mail:
     """What a courier gets. `body` has CRLF line ends and is not dot-stuffed; times as in Record.
 
-    `wishes`, `ret` and `envid` as in Envelope.
+    `wishes`, `ret`, `envid` and `smtputf8` as in Envelope.
     """
 
     key: Key
@@ -47,6 +47,7 @@ class Mail:
     wishes: Mapping[str, Wish] = field(default_factory=dict)
     ret: str = ""
     envid: str = ""
+    smtputf8: bool = False
 
 
 class Courier(Protocol):
@@ -192,4 +193,5 @@ def _mail(held: Held, body: bytes) -> Mail:
         {r.address: Wish(r.notify, r.orcpt) for r in record.recipients if r.notify or r.orcpt},
         record.ret,
         record.envid,
+        record.smtputf8,
     )

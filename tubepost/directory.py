@@ -41,7 +41,7 @@ def domain_key(domain: str) -> str:
 
 
 def account_key(address: Address) -> str:
-    return f"account.{quoted(address.domain)}.{quoted(address.local)}"
+    return f"account.{quoted(address.domain)}.{quoted(address.box)}"
 
 
 def account_value(account: Account) -> Value:

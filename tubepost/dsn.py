@@ -12,10 +12,17 @@ DOUBLE_BOUNCE_SENDER = "#@[]"
 
 MAX_ENVID = 100  # RFC 3461 4.4
 MAX_ORCPT = 500  # RFC 3461 4.2
+MAX_UTF8_ORCPT = 300
+"""Less for type `utf-8`: fifty of these, all escapes, still fit the header of a record."""
 
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")  # RFC 3461 4
 _HEX = re.compile(r"\+([0-9A-F]{2})")
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
+_UTF8 = "utf-8"
+_UTF8_XTEXT = re.compile(r"(?:[!-*,-<>-\[\]-~]|\\x\{[0-9A-F]{2,6}\})+")  # RFC 6533 3
+_EMBEDDED = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
+_NO_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
+_WIDE = re.compile(r"[^\x00-\x7f]")
 _EVENTS = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 
 
@@ -50,9 +57,49 @@ def parse_orcpt(text: str) -> str:
         raise BadInput(f"ORCPT may have {MAX_ORCPT} characters")
     if not semicolon or not _ATOM.fullmatch(kind):
         raise BadInput("ORCPT is TYPE;ADDRESS, as in rfc822;joe@example.org")
-    if not _is_printable_xtext(address):
+    wide = kind.lower() == _UTF8
+    if wide and len(text) > MAX_UTF8_ORCPT:
+        raise BadInput(f"ORCPT of type utf-8 may have {MAX_UTF8_ORCPT} characters")
+    known = _is_utf8_xtext if wide else _is_printable_xtext
+    if not known(address):
         raise BadInput("the address in ORCPT is not xtext of printable characters")
     return text
+
+
+def parse_utf8_orcpt(text: str) -> str:
+    """The same where SMTPUTF8 was asked for: a `utf-8` address may stand as it is (RFC 6533 3).
+
+    It is kept in ASCII: so it can be passed on to anybody.
+    """
+    if text.isascii():
+        return parse_orcpt(text)
+    kind, _, address = text.partition(";")
+    if kind.lower() != _UTF8:
+        raise BadInput("ORCPT is not ASCII; write utf-8;ADDRESS")
+    return parse_orcpt(f"{kind};{_WIDE.sub(_embedded, address)}")
+
+
+def address_type(address: str) -> str:
+    """`type;address` in ASCII for Final-Recipient: `utf-8` where it has to be (RFC 6533 3)."""
+    if address.isascii():
+        return f"rfc822;{address}"
+    return f"{_UTF8};{utf8_encoded(address)}"
+
+
+def utf8_encoded(text: str) -> str:
+    """utf-8-addr-xtext: what is not ASCII, and `+`, `=`, a blank and a backslash, as `\\x{HEX}`."""
+    return _NO_QCHAR.sub(_embedded, text)
+
+
+def _embedded(found: re.Match[str]) -> str:
+    return rf"\x{{{ord(found[0]):02X}}}"
+
+
+def _is_utf8_xtext(text: str) -> bool:
+    if not _UTF8_XTEXT.fullmatch(text):
+        return False
+    points = [int(found, 16) for found in _EMBEDDED.findall(text)]
+    return all(point <= 0x10FFFF and chr(point).isprintable() for point in points)
 
 
 def _is_printable_xtext(text: str) -> bool:

@@ -95,6 +95,7 @@ class MailStore:
             priority=priority,
             ret=envelope.ret,
             envid=envelope.envid,
+            smtputf8=envelope.smtputf8,
         )
         most = 1 if verp.is_verp(envelope.sender) else record.UNIT_RECIPIENTS
         one_unit = len(set(routes)) == 1 and len(routes) <= most

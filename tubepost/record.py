@@ -122,6 +122,8 @@ class Record:
     ret: str = ""
     envid: str = ""
     note: Note | None = None
+    smtputf8: bool = False
+    """The sender asked for SMTPUTF8 (RFC 6531): addresses and header may be UTF-8."""
 
     @property
     def clock_start(self) -> float:
@@ -157,6 +159,7 @@ class Envelope:
     wishes: Mapping[str, Wish] = field(default_factory=dict)
     ret: str = ""
     envid: str = ""
+    smtputf8: bool = False
 
     def recipient(self, address: str) -> Recipient:
         """As it begins its life in a record."""
@@ -211,6 +214,7 @@ def _optional(record: Record) -> tuple[tuple[str, object], ...]:
         ("w", int(record.warned)),
         ("rt", record.ret),
         ("e", record.envid),
+        ("i", int(record.smtputf8)),
         ("o", note and [note.actor, note.why, note.at]),
     )
 
@@ -253,6 +257,7 @@ def decode(header: str | None) -> Record:
             ret=str(wire.get("rt", "")),
             envid=str(wire.get("e", "")),
             note=_decode_note(wire.get("o")),
+            smtputf8=bool(wire.get("i")),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UnreadableRecord(f"not a queue record: {error!r}") from error

@@ -6,7 +6,7 @@ BadInput, and then the old value stays in force.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
 from tubepost.address import parse_address, parse_domain
@@ -97,6 +97,14 @@ def senders(lines: Lines) -> frozenset[str]:
         "@" + parse_domain(text[1:]) if text.startswith("@") else parse_address(text).key
         for text in texts
     )
+
+
+def addresses(lines: Lines) -> frozenset[IPv4Address | IPv6Address]:
+    """IP addresses, one a line."""
+    try:
+        return frozenset(ip_address(line.strip()) for line in lines if line.strip())
+    except ValueError as error:
+        raise BadInput(str(error)) from error
 
 
 def networks(lines: Lines) -> tuple[IPv6Network, ...]:

@@ -3,11 +3,13 @@
 Part of the table in control_values, which finds every Setting of this module.
 """
 
-from ipaddress import IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from tubepost import rate_limits, relay_denied, tcprules
 from tubepost.setting import (
     Setting,
+    addresses,
+    domain,
     host_patterns,
     networks,
     number,
@@ -43,6 +45,23 @@ BADMAILFROM = Setting[frozenset[str]](
 )
 DATABYTES = Setting(
     "databytes", number(0, 2**40), 52_428_800, "Octets a mail may have; 0 = no limit.", "smtpd"
+)
+ENHANCEDSTATUSCODES = Setting(
+    "enhancedstatuscodes",
+    number(0, 1),
+    1,
+    "1: clients that say EHLO get enhanced codes in front of replies (RFC 2034); 0: nobody does.",
+    "smtpd",
+)
+LOCALIPS = Setting[frozenset[IPv4Address | IPv6Address]](
+    "localips",
+    addresses,
+    frozenset(),
+    "IP addresses this host is known by: `box@[192.0.2.1]` is `box@localiphost` for them.",
+    "smtpd",
+)
+LOCALIPHOST = Setting[str | None](
+    "localiphost", domain, None, "Domain that stands for `localips`; else `me`.", "smtpd"
 )
 MAXRCPT = Setting("maxrcpt", number(1, 100_000), 1000, "Recipients of one mail.", "smtpd")
 TIMEOUTSMTPD = Setting(

@@ -11,11 +11,11 @@ from tubepost.address import Address, parse_address
 ENDING = "-@[]"
 
 
-def parse_sender(text: str) -> str:
+def parse_sender(text: str, *, utf8: bool = False) -> str:
     """An envelope sender that is not null, as it goes on the wire. Raises AddressError."""
     if is_verp(text):
-        return str(parse_address(owner(text))) + ENDING
-    return str(parse_address(text))
+        return str(parse_address(owner(text), utf8=utf8)) + ENDING
+    return str(parse_address(text, utf8=utf8))
 
 
 def is_verp(sender: str) -> bool:

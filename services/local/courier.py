@@ -70,7 +70,7 @@ class LocalCourier:
 
     async def _deliver_to(self, mail: Mail, recipient: str) -> Outcome:
         try:
-            account = await self._directory.confirmed_account(parse_address(recipient))
+            account = await self._directory.confirmed_account(parse_address(recipient, utf8=True))
         except Unavailable:
             return Deferred(text="Unable to look up the mailbox now. (#4.3.0)", status="4.3.0")
         except AddressError:

@@ -48,7 +48,9 @@ class RemoteCourier:
     async def _try_each(
         self, hosts: Sequence[Host], port: int, mail: Mail
     ) -> Mapping[str, Outcome]:
-        envelope = Envelope(mail.sender, mail.recipients, mail.wishes, mail.ret, mail.envid)
+        envelope = Envelope(
+            mail.sender, mail.recipients, mail.wishes, mail.ret, mail.envid, mail.smtputf8
+        )
         tried: list[TryNext] = []
         for host in hosts:
             result = await send(host, port, envelope, mail.body, self._terms())

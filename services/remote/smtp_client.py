@@ -9,7 +9,7 @@ when told to, and says when the connection is lost or a time limit has passed.
 
 A reply counts only for a command whose octets the shell has already taken: what a peer writes ahead
 of the command it would answer ends the session. Sources: RFC 5321, 1870 (SIZE), 2920 (PIPELINING),
-3207 (STARTTLS), 3461 (DSN), 6152 (8BITMIME).
+3207 (STARTTLS), 3461 (DSN), 6152 (8BITMIME), 6531 (SMTPUTF8).
 """
 
 from collections import deque
@@ -124,7 +124,7 @@ class SmtpClient:
         """
         if self.phase is not Phase.IDLE:
             raise RuntimeError(f"send_mail in phase {self.phase}")  # a bug of the shell
-        refused = refused_addresses(envelope)
+        refused = refused_addresses(envelope, body, self._peer, self.extensions)
         waiting = [r for r in dict.fromkeys(envelope.recipients) if r not in refused]
         if not waiting:
             return [MailEnd(refused)]

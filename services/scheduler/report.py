@@ -50,7 +50,7 @@ def build(facts: Facts) -> bytes:
     report_id, now = facts.owed.report_id, facts.now
     boundary = f"=_{report_id}"
     parts = [
-        _part("text/plain; charset=us-ascii", _text(facts).encode()),
+        _text_part(_text(facts)),
         _part("message/delivery-status", _status(facts).encode()),
         *_original(facts),
     ]
@@ -64,7 +64,7 @@ def build(facts: Facts) -> bytes:
         "MIME-Version: 1.0\r\n"
         "Content-Type: multipart/report; report-type=delivery-status;\r\n"
         f'  boundary="{boundary}"\r\n'
-        f"{_encoding(parts[-1])}"
+        f"{_encoding(b''.join(parts))}"
     ).encode()
     delimiter = f"\r\n--{boundary}\r\n".encode()
     return header + delimiter + delimiter.join(parts) + f"\r\n--{boundary}--\r\n".encode()
@@ -117,6 +117,12 @@ def _about(facts: Facts) -> tuple[str, ...]:
             )
 
 
+def _text_part(text: str) -> bytes:
+    content = text.encode()
+    charset = "us-ascii" if content.isascii() else "utf-8"
+    return _part(f"text/plain; charset={charset}", content, _encoding(content))
+
+
 # --- for programs
 
 
@@ -139,7 +145,7 @@ def _block(facts: Facts, recipient: Recipient) -> Iterator[str]:
     if recipient.orcpt:
         kind, _, address = recipient.orcpt.partition(";")
         yield f"Original-Recipient: {kind}; {dsn.decoded(address)}"
-    yield f"Final-Recipient: rfc822; {recipient.address}"
+    yield f"Final-Recipient: {dsn.address_type(recipient.address).replace(';', '; ', 1)}"
     yield f"Action: {action}"
     yield f"Status: {_STATUS[action](recipient.status)}"
     peer = peer_in(recipient.reply) if facts.record.channel == REMOTE else ""
@@ -177,10 +183,17 @@ def _original(facts: Facts) -> Iterator[bytes]:
     returned = f"Return-Path: <{verp.owner(facts.record.sender)}>\r\n".encode()
     if returns_whole(facts.record, facts.owed.action, facts.max_bytes):
         content = returned + facts.original
-        yield _part("message/rfc822", content, _encoding(content))
+        kind = "message/global" if _is_global(facts, content) else "message/rfc822"
+        yield _part(kind, content, _encoding(content))
     else:
         content = returned + _whole_lines(header_of(facts.original))
-        yield _part("text/rfc822-headers", content, _encoding(content))
+        kind = "message/global-headers" if _is_global(facts, content) else "text/rfc822-headers"
+        yield _part(kind, content, _encoding(content))
+
+
+def _is_global(facts: Facts, content: bytes) -> bool:
+    """Whether it is a mail only SMTPUTF8 can carry as it is (RFC 6533 4, RFC 6532 3.7)."""
+    return facts.record.smtputf8 and not header_of(content).isascii()
 
 
 def _whole_lines(header: bytes) -> bytes:

@@ -86,7 +86,7 @@ class Reporter:
         )
         body = report.build(facts)
         await self._store.accept(
-            Envelope(to.sender, (to.to,)),
+            Envelope(to.sender, (to.to,), smtputf8=not to.to.isascii()),
             [route(to.to, self._directory.domains)],
             body,
             mail_id=owed.report_id,

@@ -5,11 +5,14 @@ of angle brackets and a source route, which is dropped (RFC 5321 C).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tubepost import dsn, verp
-from tubepost.address import parse_address
+from tubepost.address import parse_address, printable
 from tubepost.errors import BadInput
+
+POSTMASTER = "postmaster"
+"""The one recipient without a domain (RFC 5321 4.1.1.3)."""
 
 
 class UnknownParameter(BadInput):
@@ -26,17 +29,24 @@ class Path:
 
 def parse_mail(argument: str) -> Path:
     """`FROM:<a@b> SIZE=1000`, or a VERP sender `FROM:<a-@b-@[]>`. Raises BadInput."""
-    return _checked(_path(argument, "FROM:", verp.parse_sender, null_allowed=True), _OF_MAIL)
+    path = _path(argument, "FROM:", null_allowed=True)
+    utf8 = "SMTPUTF8" in path.parameters
+    sender = verp.parse_sender(path.address, utf8=utf8) if path.address else ""
+    return _checked(sender, path.parameters, _OF_MAIL)
 
 
-def parse_rcpt(argument: str) -> Path:
-    """`TO:<a@b> NOTIFY=NEVER`. Raises BadInput."""
-    path = _path(argument, "TO:", lambda text: str(parse_address(text)), null_allowed=False)
-    return _checked(path, _OF_RCPT)
+def parse_rcpt(argument: str, *, utf8: bool = False) -> Path:
+    """`TO:<a@b> NOTIFY=NEVER`. `utf8`: MAIL had SMTPUTF8. Raises BadInput."""
+    path = _path(argument, "TO:", null_allowed=False)
+    if path.address.lower() == POSTMASTER:
+        recipient = POSTMASTER
+    else:
+        recipient = str(parse_address(path.address, utf8=utf8))
+    return _checked(recipient, path.parameters, _OF_UTF8_RCPT if utf8 else _OF_RCPT)
 
 
 def _size(value: str) -> str:
-    if not value.isdecimal():
+    if not (value.isascii() and value.isdecimal()):
         raise BadInput("SIZE is a number")
     return value
 
@@ -56,6 +66,12 @@ def _submitter(value: str) -> str:
     return value
 
 
+def _no_value(value: str) -> str:
+    if value:
+        raise BadInput("SMTPUTF8 has no value")
+    return value
+
+
 Checks = Mapping[str, Callable[[str], str]]
 
 _OF_MAIL: Checks = {
@@ -64,28 +80,30 @@ _OF_MAIL: Checks = {
     "RET": dsn.parse_ret,
     "ENVID": dsn.parse_envid,
     "AUTH": _submitter,
+    "SMTPUTF8": _no_value,
 }
 _OF_RCPT: Checks = {"NOTIFY": dsn.parse_notify, "ORCPT": dsn.parse_orcpt}
+_OF_UTF8_RCPT: Checks = {"NOTIFY": dsn.parse_notify, "ORCPT": dsn.parse_utf8_orcpt}
 
 
-def _checked(path: Path, checks: Checks) -> Path:
-    for name in path.parameters:
+def _checked(address: str, parameters: Mapping[str, str], checks: Checks) -> Path:
+    for name in parameters:
         if name not in checks:
             raise UnknownParameter(f"{name} is not offered")
-    values = {name: checks[name](value) for name, value in path.parameters.items()}
-    return replace(path, parameters=values)
+    return Path(address, {name: checks[name](value) for name, value in parameters.items()})
 
 
-def _path(argument: str, keyword: str, read: Callable[[str], str], *, null_allowed: bool) -> Path:
+def _path(argument: str, keyword: str, *, null_allowed: bool) -> Path:
+    """Address and parameters as they were written; "" is the null sender."""
     if argument[: len(keyword)].upper() != keyword:
         raise BadInput(f"write {keyword}<address>")
     text = argument[len(keyword) :].lstrip()
     mailbox, rest = _bracketed(text) if text.startswith("<") else _bare(text)
     if null_allowed and text.startswith("<>"):
         return Path("", _parameters(rest))
-    if mailbox.lower() == "postmaster":  # RFC 5321 4.1.1.3: the one name without a domain
-        raise BadInput("write postmaster@domain")
-    return Path(read(mailbox), _parameters(rest))
+    if not mailbox:
+        raise BadInput("there is no address")
+    return Path(mailbox, _parameters(rest))
 
 
 def _bracketed(text: str) -> tuple[str, str]:
@@ -120,8 +138,8 @@ def _parameters(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for word in text.split():
         name, _, value = word.partition("=")
-        if not name.replace("-", "").isalnum():
-            raise BadInput(f"{word!r} is not a parameter")
+        if not (name.isascii() and name.replace("-", "").isalnum()):
+            raise BadInput(f"{printable(word)!r} is not a parameter")
         if name.upper() in found:
             raise BadInput(f"{name.upper()} is given twice")
         found[name.upper()] = value

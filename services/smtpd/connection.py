@@ -13,7 +13,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
-from services.smtpd import lines, pace, policy
+from services.smtpd import lines, pace, policy, replies
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
 from services.smtpd.patience import Patience
@@ -28,14 +28,20 @@ READ_LIMIT = 64 * 1024
 COMMAND_LIMIT = 1024
 AUTH_LIMIT = 12_288  # RFC 4954 4
 
-SHUTTING_DOWN = b"421 shutting down, try again (#4.3.2)\r\n"
-TIMED_OUT = hostile.TIMEOUT.reply.encode() + b"\r\n"
+SHUTTING_DOWN = "421 shutting down, try again (#4.3.2)"
 
 
 def shared_parts(listener: Listener) -> dict[str, Any]:
     """What aiosmtpd works out for one session; the others copy it."""
     loop = asyncio.get_running_loop()
-    template = SMTP(object(), hostname="-", ident="ESMTP", tls_context=listener.tls, loop=loop)
+    template = SMTP(
+        object(),
+        hostname="-",
+        ident="ESMTP",
+        tls_context=listener.tls,
+        enable_SMTPUTF8=True,
+        loop=loop,
+    )
     return dict(template.__dict__)
 
 
@@ -91,6 +97,17 @@ class Connection(Patience):
         self._client = Client("")
         self._in_data = False
         self._tally = pace.Tally()
+        self._offered_codes = False
+
+    async def push(self, status: str | bytes, code: str = "") -> None:
+        """Says a reply. `code`: its enhanced code where the text has none."""
+        self._writer.write(self._wire(str(status), code))
+        await self._writer.drain()
+
+    def _wire(self, reply: str, code: str = "") -> bytes:
+        session = self.session  # TLS begins a new one: what EHLO said before it is forgotten
+        enhanced = self._offered_codes and session is not None and session.extended_smtp
+        return replies.wire(reply, code, enhanced=enhanced)
 
     async def _handle_client(self) -> None:
         listener = self._listener
@@ -165,7 +182,7 @@ class Connection(Patience):
 
     def _timeout_cb(self) -> None:
         self._log_refusal(hostile.TIMEOUT)
-        self._writer.write(TIMED_OUT)
+        self._writer.write(self._wire(hostile.TIMEOUT.reply))
         self._hang_up()
 
     def say_goodbye(self) -> None:
@@ -173,7 +190,7 @@ class Connection(Patience):
         if self._in_data:
             return
         if not self._writer.is_closing():  # under TLS a closed one waits for the client's word
-            self._writer.write(SHUTTING_DOWN)
+            self._writer.write(self._wire(SHUTTING_DOWN))
         self._hang_up()
 
     async def handle_exception(self, error: Exception) -> str:

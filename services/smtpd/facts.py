@@ -129,11 +129,13 @@ class RcptFacts:
     badrcpt: Use = NO_USE
     relayed: Use = NO_USE
     relaying: bool = False
+    postmaster: bool = False
+    """Named without a domain: then the address is the operator's choice."""
 
     @property
     def ours(self) -> bool:
         """Mail for this recipient is taken from anybody."""
-        return self.local or self.in_rcpthosts
+        return self.local or self.in_rcpthosts or self.postmaster
 
     @property
     def relays(self) -> bool:

@@ -44,10 +44,20 @@ class Gatherer:
         )
 
     async def about_recipient(
-        self, client: Client, transaction: Transaction, recipient: Address
+        self,
+        client: Client,
+        transaction: Transaction,
+        recipient: Address,
+        *,
+        postmaster: bool = False,
     ) -> RcptFacts:
-        """What the cheap sources know, and the others where that has not decided already."""
+        """What the cheap sources know, and the others where that has not decided already.
+
+        `postmaster`: the recipient was named so, without a domain.
+        """
         facts = self._at_hand(client, transaction, recipient)
+        if postmaster:
+            facts = replace(facts, postmaster=True)
         if facts.recipients.up or facts.badrcpt.up:
             return facts
         if facts.needs_relay and await self.directory.confirmed_domain(recipient.domain):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from services.smtpd import commands, policy
+from services.smtpd import commands, home, policy
 from services.smtpd.budget import Share
 from services.smtpd.connection import READ_LIMIT, shared_parts
 from services.smtpd.content import has_big_header, has_long_line, has_nul
@@ -18,7 +18,7 @@ from services.smtpd.pace import Tally
 from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
-from tubepost.address import Address, parse_address, printable
+from tubepost.address import Address, NotAscii, parse_address, printable
 from tubepost.certificates import described
 from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.trace_headers import hops
@@ -51,7 +51,10 @@ class Session(LoginConnection):
 
     async def smtp_EHLO(self, hostname: str | None) -> None:
         self._greet(hostname, extended=True)
-        offers = ["PIPELINING", "8BITMIME", "DSN"]
+        offers = ["PIPELINING", "8BITMIME", "SMTPUTF8", "DSN"]
+        codes = self._listener.parts.control.get(smtp_values.ENHANCEDSTATUSCODES)
+        if codes:
+            offers.append("ENHANCEDSTATUSCODES")
         limit = self._size_limit
         offers.append(f"SIZE {limit}" if limit else "SIZE")
         if self.tls_context and not self._tls_protocol:
@@ -60,9 +63,11 @@ class Session(LoginConnection):
         lines = [self.hostname.split()[0], *offers]
         reply = [f"250{'-' if n < len(lines) - 1 else ' '}{text}" for n, text in enumerate(lines)]
         await self.push("\r\n".join(reply))
+        self._offered_codes = bool(codes)
 
     def _greet(self, hostname: str | None, *, extended: bool) -> None:
         self._set_rset_state()
+        self._offered_codes = False
         self._client = replace(self._client, helo=printable(hostname or "", 255))
         if self.session:
             self.session.extended_smtp = extended
@@ -96,10 +101,14 @@ class Session(LoginConnection):
             await self._refuse(refusal, sender=path.address)
             return
         self._transaction = Transaction(
-            path.address, given("RET", ""), given("ENVID", ""), size=facts.size
+            path.address,
+            given("RET", ""),
+            given("ENVID", ""),
+            size=facts.size,
+            smtputf8="SMTPUTF8" in path.parameters,
         )
         self._listener.parts.meter.mail_began(self._client)
-        await self.push("250 ok")
+        await self.push("250 ok", "2.1.0")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         transaction = self._transaction
@@ -107,23 +116,28 @@ class Session(LoginConnection):
             await self.push("503 MAIL first (#5.5.1)")
             return
         try:
-            path = commands.parse_rcpt(arg or "")
+            path = commands.parse_rcpt(arg or "", utf8=transaction.smtputf8)
         except BadInput as error:
             await self.push(_syntax_reply(error))
             return
-        refusal = await self._judge(transaction, parse_address(path.address))
+        postmaster = path.address == commands.POSTMASTER
+        path = home.resolved(path, self._listener.parts.control)
+        recipient = parse_address(path.address, utf8=transaction.smtputf8)
+        refusal = await self._judge(transaction, recipient, postmaster=postmaster)
         if refusal:
             await self._refuse(refusal, sender=transaction.sender, recipient=path.address)
             return
         transaction.add(path)
         self._tally.recipients += 1
         await self._hold_back()
-        await self.push("250 ok")
+        await self.push("250 ok", "2.1.5")
 
-    async def _judge(self, transaction: Transaction, recipient: Address) -> Refusal | None:
+    async def _judge(
+        self, transaction: Transaction, recipient: Address, *, postmaster: bool
+    ) -> Refusal | None:
         try:
             facts = await self._listener.parts.gather.about_recipient(
-                self._client, transaction, recipient
+                self._client, transaction, recipient, postmaster=postmaster
             )
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
@@ -137,6 +151,9 @@ class Session(LoginConnection):
         transaction = self._transaction
         if transaction is None or not transaction.recipients:
             await self.push("503 RCPT first (#5.5.1)")
+            return
+        if arg:
+            await self.push("501 DATA takes no argument (#5.5.4)")
             return
         await self.push("354 go ahead")
         self._in_data = True
@@ -203,7 +220,8 @@ class Session(LoginConnection):
         protocol = "SMTP"
         if self._extended:
             tls, auth = self._tls_protocol is not None, bool(self._client.user)
-            protocol = "ESMTP" + ("S" if tls else "") + ("A" if auth else "")
+            protocol = "UTF8SMTP" if transaction.smtputf8 else "ESMTP"  # RFC 6531 4.3
+            protocol += ("S" if tls else "") + ("A" if auth else "")
         return Source(
             name=self._listener.name,
             client=self._client.ip,
@@ -262,6 +280,8 @@ Session.verbs = {
 
 
 def _syntax_reply(error: BadInput) -> str:
+    if isinstance(error, NotAscii):
+        return f"553 {error} (#5.6.7)"
     if isinstance(error, commands.UnknownParameter):
         return f"555 syntax error: {error} (#5.5.4)"
     return f"501 syntax error: {error} (#5.5.4)"

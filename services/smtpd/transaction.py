@@ -17,6 +17,7 @@ class Transaction:
     wishes: dict[str, Wish] = field(default_factory=dict)
     relay_user: str = ""
     size: int = 0
+    smtputf8: bool = False
 
     def add(self, path: Path) -> None:
         """A recipient that was accepted."""
@@ -28,5 +29,10 @@ class Transaction:
     @property
     def envelope(self) -> Envelope:
         return Envelope(
-            self.sender, tuple(self.recipients), self.wishes, ret=self.ret, envid=self.envid
+            self.sender,
+            tuple(self.recipients),
+            self.wishes,
+            ret=self.ret,
+            envid=self.envid,
+            smtputf8=self.smtputf8,
         )

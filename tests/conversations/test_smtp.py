@@ -69,6 +69,9 @@ async def set_up(smtpd: Smtpd) -> None:
         badmailfrom=("spam@example.com", "@bad.example"),
         rcpthosts=("backup.example", ".sub.example"),
         tcprules=TCPRULES,
+        localips=("192.0.2.1", "2001:db8::1"),
+        localiphost="example.net",
+        doublebouncehost="operator.example",
     )
     await smtpd.add_accounts("ann@example.net", "ann-lee@example.net", "bob@example.net")
     await smtpd.answer_logins(bob="correct horse", ann="staple battery")

@@ -139,3 +139,15 @@ async def test_a_mailbox_that_cannot_be_written_defers_its_own_recipient(scene: 
 )
 def test_the_stored_form_has_lf_line_ends_and_one_at_the_end(wire: bytes, stored: bytes) -> None:
     assert stored_form(wire) == stored
+
+
+async def test_a_sender_in_other_letters_stands_in_return_path_as_utf8(scene: Scene) -> None:
+    assert await scene.deliver("joe@example.org", sender="josé@far.example") == [DELIVERED]
+    [stored] = scene.mails("joe@example.org")
+    assert stored.startswith("Return-Path: <josé@far.example>\n".encode())
+
+
+async def test_a_recipient_in_other_letters_has_no_mailbox(scene: Scene) -> None:
+    [outcome] = await scene.deliver("zoë@example.org")
+    assert isinstance(outcome, Failed)
+    assert outcome.status == "5.1.1"

@@ -186,3 +186,10 @@ async def test_what_the_sender_asks_for_goes_along(zone: DnsServer) -> None:
     done = the_one(dict(outcomes))
     assert isinstance(done, Delivered)
     assert done.reports
+
+
+async def test_what_the_sender_asked_for_reaches_the_host(zone: DnsServer) -> None:
+    peer = MemoryPeer(ehlo=b"250-peer.example\r\n250 SMTPUTF8\r\n")
+    async with listening(speaking(peer)) as port:
+        await courier(zone, port).deliver(replace(mail(), sender="josé@x.example", smtputf8=True))
+    assert "MAIL FROM:<josé@x.example> SMTPUTF8" in peer.lines

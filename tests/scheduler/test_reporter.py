@@ -366,3 +366,14 @@ async def test_without_the_setting_mail_waits_in_silence(queue: Queue) -> None:
     queue.control_says(control_values.DELAYWARNING, 0)
     await queue.settler.settle(key)
     assert [h.key.mail_id for h in await queue.all()] == ["m1"]
+
+
+async def test_a_bounce_is_marked_smtputf8_only_where_its_own_recipient_needs_it(
+    queue: Queue,
+) -> None:
+    for mail_id, sender, marked in (("m1", "joe@example.org", False), ("m2", "josé@x.y", True)):
+        key = await queue.accept("ann@far.example", mail_id=mail_id, sender=sender)
+        await queue.attempt(key, FAILED)
+        await queue.settler.settle(key)
+        [made] = [h for h in await queue.all() if h.key.mail_id.startswith(mail_id)]
+        assert (made.record.waiting, made.record.smtputf8) == ((sender,), marked)

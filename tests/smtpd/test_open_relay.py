@@ -122,8 +122,8 @@ async def ours(smtpd: Smtpd) -> Smtpd:
 
 async def probe(client: Client, recipient: str, sender: str = SENDERS[0]) -> str:
     """The reply to RCPT in a transaction of its own."""
-    assert await client.ask("RSET") == "250 flushed"
-    assert await client.ask(f"MAIL FROM:{sender}") == "250 ok"
+    assert (await client.ask("RSET")).startswith("250 ")
+    assert (await client.ask(f"MAIL FROM:{sender}")).startswith("250 ")
     return await client.ask(f"RCPT TO:{recipient}")
 
 

@@ -159,7 +159,7 @@ def test_no_open_relay() -> None:
     assert seen == 4 * 3 * 2 * 3 * 2  # rules without relay, senders, bad, counts, mailbox
 
 
-REASONS = {"local": False, "in_rcpthosts": False, "relay_user": ""}
+REASONS = {"local": False, "in_rcpthosts": False, "relay_user": "", "postmaster": False}
 NO_RELAY = st.sampled_from([Rule(), BLOCKED, Rule(allow=False, variables=RELAYS.variables)])
 
 

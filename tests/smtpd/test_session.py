@@ -51,7 +51,7 @@ async def test_record_and_received_field(smtpd: Smtpd) -> None:
         await client.ask("EHLO client.example")
         await client.begin_mail("Ann@example.net")
         reply = await client.ask("Subject: x\r\n\r\nhi\r\n.")
-    found = re.fullmatch(r"250 ok (\d+) qp ([0-9a-f]{23})", reply)
+    found = re.fullmatch(r"250 2\.0\.0 ok (\d+) qp ([0-9a-f]{23})", reply)
     assert found
     record, field, _ = await smtpd.only_mail()
     assert field.startswith(
@@ -88,7 +88,7 @@ async def test_a_greeting_injects_nothing_into_the_header(
     async with connected(smtpd.ports["smtp"]) as client:
         await client.ask(f"EHLO {helo}")
         await client.begin_mail()
-        assert (await client.ask("hi\r\n.")).startswith("250 ok ")
+        assert (await client.ask("hi\r\n.")).startswith("250 2.0.0 ok ")
     _, field, body = await smtpd.only_mail()
     assert f" (HELO {shown}) ".encode() in field
     assert body == b"hi\r\n"
@@ -205,7 +205,7 @@ async def test_what_the_sender_wants_to_be_told_lies_in_the_queue(smtpd: Smtpd) 
             "DATA",
             "Subject: x\r\n\r\nhi\r\n.",
         )
-    assert reply.startswith("250 ok ")
+    assert reply.startswith("250 2.0.0 ok ")
     record, _, _ = await smtpd.only_mail()
     assert (record.sender, record.ret, record.envid) == ("list-@example.org-@[]", "HDRS", "QQ+2B1")
     [ann] = record.recipients

@@ -10,6 +10,7 @@ from tubepost.address import (
     MAX_ADDRESS,
     Address,
     AddressError,
+    NotAscii,
     parse_address,
     parse_domain,
     printable,
@@ -107,3 +108,60 @@ def test_printable_is_one_short_line_of_ascii() -> None:
     assert printable("a\r\nb\x00\x7fö") == "a??b???"
     assert printable(string.printable, 5) == "01234"
     assert len(printable("x" * 1000)) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "local", "domain"),
+    [
+        ("josé@example.org", "josé", "example.org"),
+        ("joe@MÜLLER.example", "joe", "xn--mller-kva.example"),
+        ("用户@例子。example", "用户", "xn--fsqu00a.example"),
+        ('"jo sé"@example.org', "jo sé", "example.org"),
+        ("joe@xn--mller-kva.example", "joe", "xn--mller-kva.example"),
+    ],
+)
+def test_other_letters_where_they_were_asked_for(text: str, local: str, domain: str) -> None:
+    address = parse_address(text, utf8=True)
+    assert address == Address(local, domain)
+    assert parse_address(str(address), utf8=True) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jos\udce9@example.org",
+        "jos\x85@example.org",
+        "a\u2028b@example.org",
+        "a\u202eb@example.org",
+        "é" * 33 + "@example.org",
+        "joe@\u00b7.example",
+        "joe@[é]",
+        "é" * 60 + "@" + "é." * 60 + "example",
+        "joe@xn--é.example",
+    ],
+)
+def test_what_is_no_address_even_then(text: str) -> None:
+    with pytest.raises(AddressError):
+        parse_address(text, utf8=True)
+
+
+def test_other_letters_have_to_be_asked_for() -> None:
+    for text in ("josé@example.org", "joe@müller.example"):
+        with pytest.raises(NotAscii, match="needs SMTPUTF8"):
+            parse_address(text)
+
+
+def test_one_letter_written_in_two_ways_is_one_mailbox() -> None:
+    one, two = (parse_address(text, utf8=True) for text in ("JOSÉ@x.y", "jose\u0301@x.y"))
+    assert one != two
+    assert one.key == two.key
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_wide_address_or_raises_address_error(text: str) -> None:
+    try:
+        address = parse_address(text, utf8=True)
+    except AddressError:
+        return
+    assert parse_address(str(address), utf8=True) == address
+    assert len(f"{address} ".splitlines()) == 1

@@ -43,13 +43,14 @@ async def test_the_courier_learns_what_the_sender_wants_to_be_told(
     memory_bus: MemoryBus, clock: FakeClock
 ) -> None:
     wish = Wish("SUCCESS", "rfc822;j@old.example")
-    envelope = Envelope("s@x.y", (JOE, ANN), {JOE: wish}, ret="HDRS", envid="id")
+    envelope = Envelope("s@x.y", (JOE, ANN), {JOE: wish}, ret="HDRS", envid="id", smtputf8=True)
     async with working(memory_bus, clock, everyone(Delivered(text="ok"))) as rig:
         held = await rig.accept_as(envelope)
         await rig.finished(await rig.send(held))
         left = await rig.store.read(held.key)
     [given] = rig.courier.given
     assert (given.wishes, given.ret, given.envid) == ({JOE: wish}, "HDRS", "id")
+    assert given.smtputf8
     assert left is not None
     assert [r.fate for r in left.record.recipients] == [Fate.UNCONFIRMED, Fate.DELIVERED]
 

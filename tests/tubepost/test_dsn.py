@@ -24,6 +24,9 @@ from tubepost.errors import BadInput
         (dsn.parse_orcpt, "rfc822;joe@example.org", "rfc822;joe@example.org"),
         (dsn.parse_orcpt, "X400;/S+3DJoe;/C+3DBE", "X400;/S+3DJoe;/C+3DBE"),
         (dsn.parse_orcpt, "a;" + "x" * 498, "a;" + "x" * 498),
+        (dsn.parse_orcpt, r"UTF-8;zo\x{EB}@x.y", r"UTF-8;zo\x{EB}@x.y"),
+        (dsn.parse_utf8_orcpt, "utf-8;zoë@x.y", r"utf-8;zo\x{EB}@x.y"),
+        (dsn.parse_utf8_orcpt, "rfc822;joe@x.y", "rfc822;joe@x.y"),
     ],
 )
 def test_what_is_taken(parse: Callable[[str], str], text: str, kept: str) -> None:
@@ -92,3 +95,27 @@ def test_who_can_be_told() -> None:
     assert dsn.answerable("list-@example.org-@[]")
     assert not dsn.answerable("")
     assert not dsn.answerable("#@[]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "utf-8;zoë@x.y",
+        r"utf-8;a\x{0A}b",
+        r"utf-8;a\x{D800}b",
+        r"utf-8;a\x{FFFFFF}b",
+        "utf-8;a+2Bb",
+        "utf-8;a\\b",
+        "utf-8;",
+    ],
+)
+def test_a_utf8_address_hides_nothing(text: str) -> None:
+    with pytest.raises(BadInput):
+        dsn.parse_orcpt(text)
+
+
+@given(st.text("aé☃+=\\ @.", min_size=1, max_size=30))
+def test_a_utf8_address_that_was_encoded_is_one(text: str) -> None:
+    made = f"utf-8;{dsn.utf8_encoded(text)}"
+    assert made.isascii()
+    assert dsn.parse_orcpt(made) == made

@@ -168,3 +168,10 @@ def test_lines_are_json_with_time_level_and_service() -> None:
 
 def test_a_level_hides_what_is_below_it() -> None:
     assert [line["event"] for line in logged("error")] == ["bug"]
+
+
+def test_an_address_in_other_letters_keeps_the_line_ascii() -> None:
+    line = maillog._json_line(None, "info", {"recipient": "zoë\u2028@x.y"})
+    assert line.isascii()
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["recipient"] == "zoë\u2028@x.y"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tubepost import record
+from tubepost import dsn, record
+from tubepost.errors import BadInput
 from tubepost.record import (
     MAX_REPLY,
     UNIT_RECIPIENTS,
@@ -53,6 +54,7 @@ RECORDS = st.builds(
     ret=st.sampled_from(["", "FULL", "HDRS"]),
     envid=TEXT,
     note=st.none() | st.builds(Note, TEXT, TEXT, TIMES),
+    smtputf8=st.booleans(),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=5),
@@ -154,6 +156,22 @@ def test_the_largest_unit_fits_a_header() -> None:
     """The server's limit for headers is 64 KiB."""
     worst = Recipient("x" * 254, Fate.FAILED, '"' * MAX_REPLY, "5.999.999")
     header = encode(Record(**_with(recipients=(worst,) * UNIT_RECIPIENTS)))
+    assert len(record.HEADER) + len(header) < 63_000
+
+
+def test_the_largest_unit_in_other_letters_fits_too() -> None:
+    worst = Recipient(
+        "é" * 32 + "@" + "x" * 189,
+        Fate.FAILED,
+        '"' * MAX_REPLY,
+        "5.999.999",
+        "SUCCESS,FAILURE,DELAY",
+        "utf-8;" + r"\x{EB}" * 49,
+    )
+    assert dsn.parse_orcpt(worst.orcpt)
+    with pytest.raises(BadInput):
+        dsn.parse_orcpt(worst.orcpt + r"\x{EB}")
+    header = encode(Record(**_with(recipients=(worst,) * UNIT_RECIPIENTS, smtputf8=True)))
     assert len(record.HEADER) + len(header) < 63_000
 
 
