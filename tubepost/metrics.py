@@ -13,6 +13,11 @@ MAILS_ACCEPTED = Counter("tubepost_mails_accepted", "Mails taken into the queue.
 MAILS_REFUSED = Counter(
     "tubepost_smtp_refusals", "Commands refused at SMTP, by the policy that refused.", ["verdict"]
 )
+PROXY_HEADERS_BROKEN = Counter(
+    "tubepost_smtp_proxy_broken",
+    "Connections of trusted load balancers without a PROXY header that can be read.",
+    ["listener"],
+)
 ATTEMPTS = Counter(
     "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
 )

@@ -3,11 +3,12 @@
 import asyncio
 import time
 
+from services.smtpd import places
 from services.smtpd.api import router
-from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
-from services.smtpd.intake import SUBMISSION, Intake, watch_store
+from services.smtpd.intake import Intake, watch_store
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.places import Place
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
 from tubepost.control import Control
@@ -15,7 +16,6 @@ from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
 from tubepost.relay_list import RelayList
 from tubepost.runtime import Context, bound, server_tls
-from tubepost.settings import parse_listen
 from tubepost.shard_count import agreed
 from tubepost.tasks import background
 
@@ -25,6 +25,7 @@ GOODBYE = 10.0
 
 async def serve(settings: Settings, context: Context) -> None:
     """Accepts mail until `context.stopping` is set."""
+    wanted = _places(settings)
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
         intake = Intake(MailStore(bus, settings.shards), directory, control, time.time, events)
@@ -35,28 +36,40 @@ async def serve(settings: Settings, context: Context) -> None:
                 context.app.include_router(router(intake, control))
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time))
                 parts = Parts(bus, control, gatherer, intake)
-                await _listen(context, _listeners(settings, parts))
+                tls = server_tls(settings.tls_cert, settings.tls_key)
+                listeners = {
+                    place: Listener(place.name, place.kind, parts, tls, place.proxy)
+                    for place in wanted
+                }
+                await _listen(context, listeners, reuse_port=settings.reuse_port)
 
 
-def _listeners(settings: Settings, parts: Parts) -> dict[str, tuple[str, Listener]]:
-    """name -> (HOST:PORT, listener)."""
-    tls = server_tls(settings.tls_cert, settings.tls_key)
-    found = {"smtp": (settings.smtp, Listener("smtp", Kind.MX, parts, tls))}
-    if settings.submission:
-        listener = Listener(SUBMISSION, Kind.SUBMISSION, parts, tls)
-        found[SUBMISSION] = (settings.submission, listener)
+def _places(settings: Settings) -> list[Place]:
+    """Where to listen. Raises BadInput."""
+    named = {
+        "smtp": settings.smtp,
+        "submission": settings.submission,
+        "submissions": settings.submissions,
+    }
+    found = [*places.standard(named), *places.parse(settings.listeners)]
+    places.check_certificate(found, has_one=settings.tls_cert is not None)
     return found
 
 
-async def _listen(context: Context, listeners: dict[str, tuple[str, Listener]]) -> None:
+async def _listen(context: Context, listeners: dict[Place, Listener], *, reuse_port: bool) -> None:
     loop = asyncio.get_running_loop()
     servers = {}
-    for name, (listen, listener) in listeners.items():
-        host, port = parse_listen(listen)
-        servers[name] = await loop.create_server(sessions(listener), host, port, backlog=512)
+    for place, listener in listeners.items():
+        servers[place.name] = await loop.create_server(
+            sessions(listener),
+            place.host,
+            place.port,
+            backlog=512,
+            reuse_port=reuse_port or None,
+        )
     context.ready(**{name: bound(server.sockets[0]) for name, server in servers.items()})
     await context.stopping.wait()
     for server in servers.values():
         server.close()
-    for _, listener in listeners.values():
+    for listener in listeners.values():
         await listener.drain(GOODBYE)

@@ -15,6 +15,7 @@ from aiosmtpd.smtp import SMTP
 from services.smtpd import policy
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
+from services.smtpd.opening import Opening
 from services.smtpd.refusal import Refusal
 from tubepost import maillog, smtp_values
 from tubepost.errors import BadInput
@@ -45,7 +46,7 @@ class Reader(asyncio.StreamReader):
             raise asyncio.CancelledError from None  # how aiosmtpd's loop ends
 
 
-class Connection(SMTP):
+class Connection(Opening):
     """A client's connection. `verbs` is the table of what it may say."""
 
     verbs: Mapping[str, Callable[..., Awaitable[None]]] = {}
@@ -77,10 +78,11 @@ class Connection(SMTP):
         peer = self._writer.get_extra_info("peername")
         if not peer:
             return  # gone before we could look
-        ip = normal(peer[0])
-        rule = listener.parts.control.get(smtp_values.TCPRULES).of(ip)
-        self._client = Client(ip, rule, kind=listener.kind)
         listener.joined(self)
+        client = await self._opened(normal(peer[0]))
+        if client is None:
+            return
+        self._client = client
         refusal = policy.refusal(policy.CONNECT, self._client)
         if refusal:
             await self._refuse(refusal)
@@ -93,8 +95,11 @@ class Connection(SMTP):
         return self._tls_protocol is None  # TLS has no half-closed connections
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._listener.left(self)
+        self._left()
         super().connection_lost(error)
+
+    def _left(self) -> None:
+        self._listener.left(self)
 
     def _hang_up(self) -> None:
         """Nothing more is heard. Under TLS the connection lives on until the client agrees."""
@@ -105,7 +110,7 @@ class Connection(SMTP):
     def say_goodbye(self) -> None:
         """Ends the session, now or, while a mail is being taken, after its reply."""
         if not self._in_data:
-            self._writer.write(SHUTTING_DOWN)
+            self._part_with(SHUTTING_DOWN)
             self._hang_up()
 
     def _stop_timeout(self) -> None:
@@ -113,7 +118,7 @@ class Connection(SMTP):
             self._timeout_handle.cancel()
 
     def _timeout_cb(self) -> None:
-        self._writer.write(TIMED_OUT)
+        self._part_with(TIMED_OUT)
         self._hang_up()
 
     async def handle_exception(self, error: Exception) -> str:
@@ -127,11 +132,6 @@ class Connection(SMTP):
         await self.push(refusal.reply)
         if refusal.hang_up:
             self._hang_up()
-
-    def _unread(self, rest: bytes) -> None:
-        """Pipelined commands behind the mail go back in front of what has come since."""
-        buffer: bytearray = self._reader._buffer  # type: ignore[attr-defined]
-        buffer[:0] = rest
 
     async def _line(self) -> bytes:
         """One line of the client's; BadInput, once all of it has come, where it is too long."""

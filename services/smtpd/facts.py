@@ -29,7 +29,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The peer of a session. `user`: who logged in by AUTH on this connection, "" = nobody."""
+    """The peer of a session. `user`: who logged in by AUTH on this connection, "" = nobody.
+
+    `proxy`: this is a load balancer itself, not somebody behind it; it stands for many.
+    """
 
     ip: str
     rule: Rule = field(default_factory=Rule)
@@ -37,6 +40,7 @@ class Client:
     kind: Kind = Kind.MX
     helo: str = ""
     tls: bool = False
+    proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ class Gatherer:
         if facts.local:
             account = await self.directory.confirmed_account(recipient)
             return replace(facts, mailbox_exists=account is not None)
-        if facts.needs_relay:
+        if facts.needs_relay and not client.proxy:
             entry = await self.relay_list.lookup(client.ip)
             return replace(facts, relay_user=entry.user if entry else "")
         return facts

@@ -11,6 +11,7 @@ from services.smtpd.data import DataReader
 from services.smtpd.facts import DataFacts, MailFacts
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
+from services.smtpd.opening import NOT_BELIEVED
 from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
@@ -194,6 +195,7 @@ class Session(Connection):
             helo=self._client.helo,
             user=self._client.user or transaction.relay_user,
             protocol=protocol,
+            submitted=self._listener.kind.auth_required,
         )
 
     async def smtp_RSET(self, arg: str | None) -> None:
@@ -221,6 +223,10 @@ class Session(Connection):
             await self.push("503 TLS has begun already (#5.5.1)")
             return
         await super().smtp_STARTTLS(arg or "")
+
+    async def smtp_PROXY(self, arg: str | None) -> None:
+        """Not from here: the header of a balancer that we believe was read before the greeting."""
+        await self._refuse(NOT_BELIEVED)
 
     async def smtp_AUTH(self, arg: str | None) -> None:
         words = (arg or "").split()
@@ -282,11 +288,13 @@ Session.verbs = {
     "HELP": Session.smtp_HELP,
     "MAIL": Session.smtp_MAIL,
     "NOOP": Session.smtp_NOOP,
+    "PROXY": Session.smtp_PROXY,
     "QUIT": Session.smtp_QUIT,
     "RCPT": Session.smtp_RCPT,
     "RSET": Session.smtp_RSET,
     "STARTTLS": Session.smtp_STARTTLS,
     "VRFY": Session.smtp_VRFY,
+    "\0": Session.smtp_PROXY,  # the third line of a binary header
 }
 
 

@@ -1,10 +1,21 @@
 """What smtpd reads from its environment."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from services.smtpd import places
+from tubepost.errors import BadInput
 from tubepost.settings import CommonSettings, Listen
+
+
+def _listeners(text: str) -> str:
+    try:
+        places.parse(text)
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+    return text
 
 
 class Settings(CommonSettings):
@@ -13,6 +24,15 @@ class Settings(CommonSettings):
     smtp: Listen = Field("127.0.0.1:2525", description="HOST:PORT for mail from other hosts.")
     submission: Listen | None = Field(
         None, description="HOST:PORT for mail from users: STARTTLS and AUTH required."
+    )
+    submissions: Listen | None = Field(
+        None, description="HOST:PORT for mail from users: TLS from the first octet, then AUTH."
+    )
+    listeners: Annotated[str, AfterValidator(_listeners)] = Field(
+        "", description="More listeners, blanks between: `NAME=KIND:HOST:PORT` or `...,proxy`."
+    )
+    reuse_port: bool = Field(
+        False, description="Several smtpd processes may listen on one port (SO_REUSEPORT)."
     )
     tls_cert: Path | None = Field(None, description="Certificate chain, PEM.")
     tls_key: Path | None = Field(None, description="Its private key, PEM.")

@@ -1,16 +1,20 @@
 """Every conversation in smtp/ against smtpd's listeners on a socket, over a real bus.
 
-Those named submission-... speak to the submission listener. However one goes, the queue then holds
-as many mails as the server has said `250 ok ... qp` to: no more, no less.
+Those named submission-... speak to the submission listener, proxied-... to one behind a
+load balancer at 127.0.0.9. However one goes, the queue then holds as many mails as the server has
+said `250 ok ... qp` to: no more, no less.
 """
 
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from ctl import certificate
+from services.smtpd.facts import Kind
 from tests.conversations.play import ConversationError, conversation, play
+from tests.smtpd.listening import listening
 from tests.smtpd.running import Smtpd, running
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
@@ -47,6 +51,7 @@ async def set_up(smtpd: Smtpd) -> None:
         badmailfrom=("spam@example.com", "@bad.example"),
         rcpthosts=("backup.example", ".sub.example"),
         tcprules=TCPRULES,
+        proxynetworks="127.0.0.9",
     )
     await smtpd.add_accounts("ann@example.net")
     await smtpd.answer_logins(bob="correct horse")
@@ -64,10 +69,13 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
-    async with running(bus, server_tls(*cert)) as smtpd:
+    async with running(bus, server_tls(*cert)) as smtpd, AsyncExitStack() as stack:
         await set_up(smtpd)
         listener = "submission" if path.stem.startswith("submission") else "smtp"
-        await play(path, "127.0.0.1", smtpd.ports[listener], variables=VARIABLES)
+        port = smtpd.ports[listener]
+        if path.stem.startswith("proxied"):
+            port = await stack.enter_async_context(listening(smtpd, Kind.MX, proxy=True))
+        await play(path, "127.0.0.1", port, variables=VARIABLES)
         accepted = [line for line in conversation(path, VARIABLES) if " qp " in line.text]
         assert len(await smtpd.mails()) == len(accepted)
 

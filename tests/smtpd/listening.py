@@ -1,0 +1,75 @@
+"""One listener more on an smtpd of a test: another kind, behind a load balancer, on IPv6."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+
+from services.smtpd.facts import Kind
+from services.smtpd.gather import Gatherer
+from services.smtpd.listener import OPENING, Listener, Parts
+from services.smtpd.session import sessions
+from tests.smtpd.client import Client
+from tests.smtpd.running import PATIENCE, Smtpd
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    smtpd: Smtpd,
+    kind: Kind,
+    tls: ssl.SSLContext | None = None,
+    *,
+    proxy: bool = False,
+    host: str = "127.0.0.1",
+    opening_seconds: float = OPENING,
+) -> AsyncIterator[int]:
+    """Its port; in `smtpd.listeners` it is "extra"."""
+    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list)
+    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake)
+    listener = Listener("extra", kind, parts, tls, proxy, opening_seconds)
+    smtpd.listeners["extra"] = listener
+    server = await asyncio.get_running_loop().create_server(sessions(listener), host, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await listener.drain(PATIENCE)
+
+
+class RawClient(Client):
+    """A client that hears octets, too."""
+
+    async def hear(self) -> bytes:
+        """What comes next; b"" where the server has closed."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                return await self._reader.read(65_536)
+            except ConnectionError:
+                return b""
+
+    async def all_that_comes(self) -> bytes:
+        """Until the server closes."""
+        heard = b""
+        while block := await self.hear():
+            heard += block
+        return heard
+
+    async def offers(self) -> list[str]:
+        """What EHLO is answered with, without codes."""
+        await self.say(b"EHLO laptop\r\n")
+        found = []
+        while not found or found[-1][3] == "-":
+            async with asyncio.timeout(PATIENCE):
+                found.append((await self._reader.readline()).decode().rstrip())
+        return [line[4:] for line in found]
+
+
+@contextlib.asynccontextmanager
+async def raw(port: int, host: str = "127.0.0.1") -> AsyncIterator[RawClient]:
+    """A client that has neither said nor heard anything."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        yield RawClient(reader, writer)
+    finally:
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
