@@ -32,13 +32,13 @@ class Opening(SMTP):
 
     async def _opened(self, ip: str) -> Client | None:
         """The client, once it may be greeted; None: there is nobody to talk to any more."""
-        listener, trusted = self._listener, self._is_proxy(ip)
-        through_proxy, tls = listener.proxy and trusted, listener.kind.implicit_tls
+        tls = self._listener.kind.implicit_tls
+        through_proxy = self._listener.proxy and self._is_proxy(ip)
         if not (through_proxy or tls):
-            return self._known(ip, of_proxy=trusted)
+            return self._known(ip)
         self._opening, greetable = True, False
         try:
-            client = await self._told(ip) if through_proxy else self._known(ip, of_proxy=trusted)
+            client = await self._told(ip) if through_proxy else self._known(ip)
             greetable = client is not None and (not tls or await self._secured(client.ip))
         finally:
             if not greetable:
@@ -57,7 +57,7 @@ class Opening(SMTP):
             return None
         if header is None:
             return None
-        return self._known(header.client or proxy_ip, of_proxy=not header.client)
+        return self._known(header.client or proxy_ip)
 
     async def _header(self) -> proxy.Header | None:
         """None: the connection ended without an octet, which is how balancers look if we live."""
@@ -93,12 +93,13 @@ class Opening(SMTP):
         maillog.refused(NOT_BELIEVED.verdict, "", {"client": ip})
         return True
 
-    def _known(self, ip: str, *, of_proxy: bool) -> Client:
+    def _known(self, ip: str) -> Client:
         """The client at this address. A load balancer's own stands for many: it never relays."""
         rule = self._listener.parts.control.get(smtp_values.TCPRULES).of(ip)
-        if of_proxy and rule.relays:
+        is_proxy = self._is_proxy(ip)
+        if is_proxy and rule.relays:
             rule = _without_relay(rule)
-        return Client(ip, rule, kind=self._listener.kind, proxy=of_proxy)
+        return Client(ip, rule, kind=self._listener.kind, proxy=is_proxy)
 
     def _is_proxy(self, ip: str) -> bool:
         networks = self._listener.parts.control.get(smtp_values.PROXYNETWORKS)

@@ -8,9 +8,16 @@ from collections.abc import AsyncIterator
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.listener import OPENING, Listener, Parts
+from services.smtpd.proxy import BINARY
 from services.smtpd.session import sessions
 from tests.smtpd.client import Client
 from tests.smtpd.running import PATIENCE, Smtpd
+from tubepost import metrics
+
+GREETING = "220 mail.example ESMTP"
+LOCAL = BINARY + b"\x20\x00\x00\x00"
+SHORT = 0.2
+"""Seconds for what shall not come."""
 
 
 @contextlib.asynccontextmanager
@@ -57,7 +64,7 @@ class RawClient(Client):
     async def offers(self) -> list[str]:
         """What EHLO is answered with, without codes."""
         await self.say(b"EHLO laptop\r\n")
-        found = []
+        found: list[str] = []
         while not found or found[-1][3] == "-":
             async with asyncio.timeout(PATIENCE):
                 found.append((await self._reader.readline()).decode().rstrip())
@@ -73,3 +80,28 @@ async def raw(port: int, host: str = "127.0.0.1") -> AsyncIterator[RawClient]:
     finally:
         writer.close()
         await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+def told(ip: str) -> bytes:
+    """What a load balancer says of a client."""
+    family = "TCP6" if ":" in ip else "TCP4"
+    return f"PROXY {family} {ip} {ip} 40000 25\r\n".encode()
+
+
+def refused() -> float:
+    """PROXY headers that were not believed."""
+    value: float = metrics.MAILS_REFUSED.labels("proxy")._value.get()
+    return value
+
+
+async def trust(smtpd: Smtpd, *networks: str) -> None:
+    """Balancers are believed from there; from loopback where nothing is given."""
+    await smtpd.set(proxynetworks=networks or ("127.0.0.1", "::1"))
+
+
+async def all_left(smtpd: Smtpd) -> None:
+    """Waits until the extra listener has no session."""
+    listener = smtpd.listeners["extra"]
+    while listener.sessions:
+        listener.emptied.clear()
+        await asyncio.wait_for(listener.emptied.wait(), PATIENCE)
