@@ -33,7 +33,7 @@ e2e: setup  ## Whole platforms as separate processes: kills, restarts, real clie
 demo: setup  ## A mail in by SMTP, out by POP3, one relayed after the login; then all stops
 	$(BIN)/python -m examples.demo
 
-up: setup  ## Run it: SMTP 2525, submission 2587, POP3 2110, POP3S 2995, admin 8025, ./data
+up: setup  ## Run it: SMTP 2525, submission 2587, submissions 2465, POP3 2110, POP3S 2995, admin 8025, ./data
 	$(BIN)/tubepost up
 
 bench: setup  ## Beside Postfix on this machine, in the same run (installs Postfix)

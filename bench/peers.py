@@ -75,7 +75,7 @@ class TubepostPeer(Peer):
     name = "tubepost"
     ready_within = READY_WITHIN
     _SERVICE = re.compile(r"(?:.*[./])?(smtpd|scheduler|local|remote|popauth|nats-server)")
-    _PORTS = ("--smtp", "--submission", "--pop3", "--pop3s", "--admin")
+    _PORTS = ("--smtp", "--submission", "--submissions", "--pop3", "--pop3s", "--admin")
 
     def __init__(self, folder: Path, mailboxes: Sequence[str], command: str) -> None:
         super().__init__(folder, mailboxes)

@@ -34,7 +34,8 @@ def _die_with_parent() -> None:
 class Child:
     """One child. `environment` is asked at each start; `lock` is the descriptor it inherits.
 
-    `speaks`: it writes a line of JSON to TUBEPOST_READY_FD when it is ready (runtime does).
+    `after`: what it waits for before its first start. `speaks`: it writes a line of JSON to
+    TUBEPOST_READY_FD when it is ready (runtime does).
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Child:
         lock: int,
         environment: Callable[[], Mapping[str, str]] = dict,
         speaks: bool = True,
+        after: asyncio.Event | None = None,
     ) -> None:
         self.name, self._command, self._environment = name, command, environment
-        self._lock, self._speaks = lock, speaks
+        self._lock, self._speaks, self._after = lock, speaks, after
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self.ready = asyncio.Event()
@@ -56,6 +58,8 @@ class Child:
 
     async def run(self) -> None:
         """Keeps it running until `stop`. Raises ChildFailed where it never got ready."""
+        if self._after is not None:
+            await self._after.wait()
         while not self._stopping:
             process = await self._start()
             code = await process.wait()

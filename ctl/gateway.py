@@ -1,6 +1,9 @@
-"""One admin port in front of five processes: passes /v1 on to its owner, joins the rest."""
+"""One admin port in front of all processes: passes /v1 on to its owner, joins the rest.
 
-from collections.abc import Callable, Mapping
+A process is called after its service, or, where there are several, `smtpd-1` and so on.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 from fastapi import FastAPI, Request
@@ -17,29 +20,34 @@ HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-en
 
 
 class Gateway:
-    """`addresses`: where each service's own admin port is now, by service."""
+    """`addresses`: where each process has its own admin port now, by process."""
 
     def __init__(
-        self, addresses: Callable[[], Mapping[str, str]], client: httpx.AsyncClient
+        self,
+        addresses: Callable[[], Mapping[str, str]],
+        client: httpx.AsyncClient,
+        processes: Sequence[str],
     ) -> None:
-        self._addresses, self._client = addresses, client
+        self._addresses, self._client, self._processes = addresses, client, processes
         self._owners = {part: name for name, service in SERVICES.items() for part in service.owns}
 
     async def not_ready(self) -> dict[str, str]:
         """Why the platform is not ready, by check; empty when it is."""
         reasons: dict[str, str] = {}
-        for name in SERVICES:
+        for name in self._processes:
             answer = await _ask(self._client, self._addresses().get(name), "/readyz")
             if answer is None:
                 reasons[name] = "does not answer"
             elif answer.status_code != 200:
-                reasons |= answer.json()["reasons"]
+                own = answer.json()["reasons"]
+                whose = f"{name}: " if name != _service(name) else ""
+                reasons |= {whose + check: why for check, why in own.items()}
         return reasons
 
     async def metrics(self) -> str:
-        """The metrics of every service that answers."""
+        """The metrics of every process that answers."""
         texts = {}
-        for name in SERVICES:
+        for name in self._processes:
             answer = await _ask(self._client, self._addresses().get(name), "/metrics")
             if answer is not None:
                 texts[name] = answer.text
@@ -47,18 +55,23 @@ class Gateway:
 
     async def pass_on(self, path: str, request: Request) -> Response:
         """The owner's answer to a request for /v1/`path`."""
-        address = self._addresses().get(self._owners.get(path.partition("/")[0], ""))
+        owner, addresses = self._owners.get(path.partition("/")[0], ""), self._addresses()
+        those = (addresses.get(name) for name in self._processes if _service(name) == owner)
+        address = next(filter(None, those), None)
         if address is None:
             return problem(404, f"there is no resource /v1/{path}")
         return await _passed_on(self._client, f"http://{address}", request)
 
 
 def create_gateway(
-    addresses: Callable[[], Mapping[str, str]], client: httpx.AsyncClient, durability: str
+    addresses: Callable[[], Mapping[str, str]],
+    client: httpx.AsyncClient,
+    durability: str,
+    processes: Sequence[str] = tuple(SERVICES),
 ) -> FastAPI:
     """The app of the one port."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    gateway = Gateway(addresses, client)
+    gateway = Gateway(addresses, client, processes)
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:
@@ -76,6 +89,10 @@ def create_gateway(
 
     app.add_api_route("/v1/{path:path}", gateway.pass_on, methods=METHODS)
     return app
+
+
+def _service(process: str) -> str:
+    return process.partition("-")[0]
 
 
 async def _ask(client: httpx.AsyncClient, address: str | None, path: str) -> httpx.Response | None:
@@ -114,9 +131,15 @@ def _target(request: Request) -> bytes:
 
 
 def joined(texts: Mapping[str, str]) -> str:
-    """The metrics of several services as one text: each sample gets a label `service`."""
+    """The metrics of several processes as one text: each sample gets a label `service`.
+
+    Where a service has several processes, a label `worker`, too: a sum could not tell the restart
+    of one of them from an overflow of its counters.
+    """
     families: dict[str, list[str]] = {}
-    for service, text in texts.items():
+    for process, text in texts.items():
+        service, _, worker = process.partition("-")
+        whose = {"service": service} | ({"worker": worker} if worker else {})
         for family in text_string_to_metric_families(text):
             kind = "untyped" if family.type == "unknown" else family.type
             name = family.name + ("_total" if kind == "counter" else "")
@@ -125,7 +148,7 @@ def joined(texts: Mapping[str, str]) -> str:
                 [f"# HELP {name} {_escaped_help(family.documentation)}", f"# TYPE {name} {kind}"],
             )
             for sample in family.samples:
-                labels = {"service": service, **sample.labels}
+                labels = {**whose, **sample.labels}
                 inside = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels.items())
                 lines.append(f"{sample.name}{{{inside}}} {sample.value}")
     return "\n".join(line for lines in families.values() for line in lines) + "\n"

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from ctl import certificate
 from ctl.children import Child
 from ctl.gateway import create_gateway
+from ctl.processes import service_children
 from ctl.server import Server, locked, own_server
 from ctl.services import SERVICES
 from tubepost import file_limit, maillog, shard_count, subjects
@@ -38,6 +39,9 @@ from tubepost.runtime import (
 from tubepost.settings import CommonSettings, parse_listen
 from tubepost.tasks import background
 
+LISTENERS = ("smtp", "submission", "submissions", "pop3", "pop3s")
+"""Those everybody has, in the order of the ready line."""
+
 CONNECTIONS = httpx.Limits(keepalive_expiry=2.0)
 """Of the gateway: ended by us before a service ends them (5 s), else a request meets the end."""
 
@@ -49,11 +53,13 @@ class Options:
     data: Path
     smtp: str
     submission: str
+    submissions: str
     pop3: str
     pop3s: str
     admin: str
     nats: str | None
     processes: bool
+    smtpd_workers: int = 1
     shards: int
     drain: float
     log_level: str
@@ -66,8 +72,10 @@ class Options:
 
 def up(options: Options) -> int:
     """Runs until SIGTERM or SIGINT; the exit code."""
-    for listen in (options.smtp, options.submission, options.pop3, options.pop3s, options.admin):
-        parse_listen(listen)
+    for name in (*LISTENERS, "admin"):
+        parse_listen(getattr(options, name))
+    if options.smtpd_workers > 1 and not options.processes:
+        raise BadInput("--smtpd-workers: without --processes there is one process; give both")
     os.umask(0o077)
     maillog.configure(options.log_level)
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,6 +95,9 @@ async def _up(options: Options, lock: int) -> int:
     (options.data / "mail").mkdir(mode=0o700, exist_ok=True)
     async with _bus(options, lock) as bus:
         values = _values(options, bus)
+        # A bad word is said before anything starts; a child gets the words with ports it had.
+        listeners = _settings("smtpd", values["smtpd"]).model_dump()["listeners"]
+        values["smtpd"]["listeners"] = listeners
         await until_drained(_same_shards(_settings("scheduler", values["scheduler"])), stopping, 0)
         run = _run_processes if options.processes else _run_here
         await run(options, values, token, stopping, lock)
@@ -137,12 +148,13 @@ def _values(options: Options, bus: Server) -> dict[str, dict[str, str]]:
     }
     tls = {"tls_cert": str(cert), "tls_key": str(key)}
     root = {"mail_root": str(options.data / "mail")}
+    workers = {"reuse_port": "true"} if options.smtpd_workers > 1 else {}
     own: dict[str, dict[str, str]] = {
         "scheduler": {},
         "popauth": {"pop3": options.pop3, "pop3s": options.pop3s, **tls, **root},
         "local": root,
         "remote": {},
-        "smtpd": {"smtp": options.smtp, "submission": options.submission, **tls},
+        "smtpd": {name: getattr(options, name) for name in LISTENERS[:3]} | tls | workers,
     }
     return {service: {**common, **more, **_user(service, bus)} for service, more in own.items()}
 
@@ -219,15 +231,18 @@ async def _run_processes(
     stopping: asyncio.Event,
     lock: int,
 ) -> None:
-    """A child for each service, and a gateway in front of their admin ports."""
-    children = {name: _service_child(name, values[name], lock) for name in SERVICES}
+    """A child for each service, several for smtpd, and a gateway in front of their admin ports."""
+    children = service_children(values, options.smtpd_workers, lock)
 
     def addresses() -> dict[str, str]:
         return {name: child.said["admin"] for name, child in children.items() if child.said}
 
     async with (
         httpx.AsyncClient(timeout=30, limits=CONNECTIONS) as client,
-        admin_server(create_gateway(addresses, client, options.durability), options.admin) as admin,
+        admin_server(
+            create_gateway(addresses, client, options.durability, processes=tuple(children)),
+            options.admin,
+        ) as admin,
     ):
         try:
             async with background(*(child.run() for child in children.values())):
@@ -253,21 +268,10 @@ async def _all_ready(children: Mapping[str, Child], stopping: asyncio.Event) -> 
     return not stopping.is_set()
 
 
-def _service_child(name: str, values: Mapping[str, str], lock: int) -> Child:
-    def environment() -> dict[str, str]:
-        # Started again, it listens for clients where it did before.
-        places = {name: place for name, place in child.said.items() if name != "admin"}
-        now = {**values, "admin_listen": "127.0.0.1:0", **places}
-        return {f"TUBEPOST_{key.upper()}": value for key, value in now.items()}
-
-    command = [sys.executable, "-m", f"services.{name}"]
-    child = Child(name, command, lock=lock, environment=environment)
-    return child
-
-
 def _print_ready(options: Options, admin: str, found: Mapping[str, str]) -> None:
     _write_secret(options.data / "admin", admin + "\n")
-    places = " ".join(f"{name}={found[name]}" for name in ("smtp", "submission", "pop3", "pop3s"))
+    more = sorted(found.keys() - {*LISTENERS, "admin"})
+    places = " ".join(f"{name}={found[name]}" for name in (*LISTENERS, *more))
     sys.stdout.write(f"ready {places} admin={admin} durability={options.durability}\n")
     sys.stdout.flush()
 

@@ -191,7 +191,7 @@ class Platform:
 @contextlib.contextmanager
 def running(data: Path) -> Iterator[Platform]:
     """`tubepost up` on free ports, ready; it is gone at the end."""
-    listeners = ("smtp", "submission", "pop3", "pop3s", "admin")
+    listeners = ("smtp", "submission", "submissions", "pop3", "pop3s", "admin")
     ports = [f"--{name}=127.0.0.1:0" for name in listeners]
     log = data.with_suffix(".log")
     with log.open("w") as stderr:

@@ -157,6 +157,17 @@ def refused(verdict: str, reply: str, facts: Mapping[str, object]) -> None:
     _log.info("smtp.refused", verdict=verdict, reply=reply, **facts)
 
 
+def tls_failed(listener: str, client: str, why: str) -> None:
+    """A connection to a listener with implicit TLS ended in its handshake."""
+    _log.info("smtp.tls_failed", listener=listener, client=client, why=why)
+
+
+def proxy_broken(listener: str, client: str, why: str) -> None:
+    """A load balancer that we trust sent no PROXY header, or one that cannot be read."""
+    metrics.PROXY_HEADERS_BROKEN.labels(listener).inc()
+    _log.warning("smtp.proxy_broken", listener=listener, client=client, why=why)
+
+
 def attempted(
     mail: Held, outcomes: Mapping[str, Outcome], new: Record | None, *, seconds: float
 ) -> None:

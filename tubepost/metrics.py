@@ -25,6 +25,11 @@ MAILS_REFUSED = Counter(
 SMTP_DATA_MEMORY = Gauge(
     "tubepost_smtp_data_memory_octets", "Octets of memory that mails being read count for."
 )
+PROXY_HEADERS_BROKEN = Counter(
+    "tubepost_smtp_proxy_broken",
+    "Connections of trusted load balancers without a PROXY header that can be read.",
+    ["listener"],
+)
 ATTEMPTS = Counter(
     "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
 )

@@ -3,18 +3,17 @@
 import asyncio
 import secrets
 import time
-from ssl import SSLContext
 
-from services.smtpd import backends, check, rates_api
+from services.smtpd import backends, check, places, rates_api
 from services.smtpd.api import router
 from services.smtpd.backends import Backends
 from services.smtpd.budget import Budget
-from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.gossip import Gossip
-from services.smtpd.intake import SUBMISSION, Intake
+from services.smtpd.intake import Intake
 from services.smtpd.listener import Listener, Parts
 from services.smtpd.meter import Meter
+from services.smtpd.places import Place
 from services.smtpd.rates import Rates
 from services.smtpd.room import Room
 from services.smtpd.session import sessions
@@ -24,10 +23,10 @@ from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
+from tubepost.nats_bus import NatsBus
 from tubepost.ports import Bus
 from tubepost.relay_list import RelayList
 from tubepost.runtime import Context, bound
-from tubepost.settings import parse_listen
 from tubepost.shard_count import agreed
 from tubepost.tasks import background
 
@@ -37,6 +36,7 @@ GOODBYE = 10.0
 
 async def serve(settings: Settings, context: Context) -> None:
     """Accepts mail until `context.stopping` is set."""
+    wanted = _places(settings)
     tls = server_tls(settings, context.before_metrics)
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
@@ -47,49 +47,71 @@ async def serve(settings: Settings, context: Context) -> None:
             await control.mirror.loaded.wait()
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
-                relay_list = RelayList(bus, time.time)
-                gatherer = Gatherer(control, directory, relay_list, Room(bus), meter)
-                for routes in (router(intake, control), check.router(gatherer)):
-                    context.app.include_router(routes)
-                context.app.include_router(rates_api.router(meter))
-                context.health.checks["smtpd: sessions"] = meter.full
-                context.before_metrics.append(meter.measure)
-                watch, memory = Backends(), Budget(settings.data_memory)
+                gatherer = Gatherer(control, directory, RelayList(bus, time.time), Room(bus), meter)
+                memory = Budget(settings.data_memory)
                 metrics.SMTP_DATA_MEMORY.set_function(lambda: memory.used)
-                parts = Parts(bus, control, gatherer, intake, memory, watch)
-                listeners = _listeners(settings, parts, tls)
-                watch.add("store", lambda: intake.measure_store(bus), context.health)
-                watch.add("directory", directory.reach, context.health)
-                if any(listener.kind.auth_required and tls for _, listener in listeners.values()):
-                    watch.add(backends.LOGINS, lambda: _reach_popauth(bus), context.health)
-                async with background(watch.run()):
-                    await _listen(context, listeners)
+                parts = Parts(bus, control, gatherer, intake, memory)
+                listeners = {
+                    place: Listener(place.name, place.kind, parts, tls, place.proxy)
+                    for place in wanted
+                }
+                _show(context, parts)
+                async with background(_watch(context, bus, parts, wanted).run()):
+                    await _listen(context, listeners, reuse_port=settings.reuse_port)
+
+
+def _show(context: Context, parts: Parts) -> None:
+    """What others may ask: /v1, readiness, metrics."""
+    for routes in (
+        router(parts.intake, parts.control),
+        check.router(parts.gather),
+        rates_api.router(parts.meter),
+    ):
+        context.app.include_router(routes)
+    context.health.checks["smtpd: sessions"] = parts.meter.full
+    context.before_metrics.append(parts.meter.measure)
+
+
+def _watch(context: Context, bus: NatsBus, parts: Parts, wanted: list[Place]) -> Backends:
+    """Asks what stands behind us whether it is there; readiness follows."""
+    watch = parts.backends
+    watch.add("store", lambda: parts.intake.measure_store(bus), context.health)
+    watch.add("directory", parts.gather.directory.reach, context.health)
+    if any(place.kind.auth_required for place in wanted):
+        watch.add(backends.LOGINS, lambda: _reach_popauth(bus), context.health)
+    return watch
 
 
 async def _reach_popauth(bus: Bus) -> None:
     await bus.ask(subjects.AUTH_HERE, b"", seconds=2.0)
 
 
-def _listeners(
-    settings: Settings, parts: Parts, tls: SSLContext | None
-) -> dict[str, tuple[str, Listener]]:
-    """name -> (HOST:PORT, listener)."""
-    found = {"smtp": (settings.smtp, Listener("smtp", Kind.MX, parts, tls))}
-    if settings.submission:
-        listener = Listener(SUBMISSION, Kind.SUBMISSION, parts, tls)
-        found[SUBMISSION] = (settings.submission, listener)
+def _places(settings: Settings) -> list[Place]:
+    """Where to listen. Raises BadInput."""
+    named = {
+        "smtp": settings.smtp,
+        "submission": settings.submission,
+        "submissions": settings.submissions,
+    }
+    found = [*places.standard(named), *places.parse(settings.listeners)]
+    places.check_certificate(found, has_one=settings.tls_cert is not None)
     return found
 
 
-async def _listen(context: Context, listeners: dict[str, tuple[str, Listener]]) -> None:
+async def _listen(context: Context, listeners: dict[Place, Listener], *, reuse_port: bool) -> None:
     loop = asyncio.get_running_loop()
     servers = {}
-    for name, (listen, listener) in listeners.items():
-        host, port = parse_listen(listen)
-        servers[name] = await loop.create_server(sessions(listener), host, port, backlog=512)
+    for place, listener in listeners.items():
+        servers[place.name] = await loop.create_server(
+            sessions(listener),
+            place.host,
+            place.port,
+            backlog=512,
+            reuse_port=reuse_port or None,
+        )
     context.ready(**{name: bound(server.sockets[0]) for name, server in servers.items()})
     await context.stopping.wait()
     for server in servers.values():
         server.close()
-    for _, listener in listeners.values():
+    for listener in listeners.values():
         await listener.drain(GOODBYE)

@@ -5,7 +5,7 @@ that speaks against a client shows. DATA is not asked: there is no mail.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,7 +15,7 @@ from services.smtpd.facts import Client, Kind, RcptFacts
 from services.smtpd.gather import Gatherer
 from services.smtpd.policy import Chain, F
 from services.smtpd.transaction import Transaction
-from tubepost import smtp_values, verp
+from tubepost import verp
 from tubepost.address import parse_address
 from tubepost.admin import protected
 from tubepost.errors import BadInput
@@ -41,10 +41,10 @@ def _client(gather: Gatherer, ip: str, user: str) -> Client:
         ip = normal(ip)
     except ValueError as error:
         raise BadInput(f"{ip!r} is not an IP address") from error
-    rule = gather.control.get(smtp_values.TCPRULES).of(ip)
     if not user:
-        return Client(ip, rule)
-    return Client(ip, rule, user=parse_address(user).key, kind=Kind.SUBMISSION, tls=True)
+        return gather.about_client(ip, Kind.MX)
+    client = gather.about_client(ip, Kind.SUBMISSION)
+    return replace(client, user=parse_address(user).key)
 
 
 @dataclass(frozen=True, slots=True)

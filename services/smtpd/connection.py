@@ -16,6 +16,7 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 from services.smtpd import lines, pace, policy, replies
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
+from services.smtpd.opening import Opening
 from services.smtpd.patience import Patience
 from services.smtpd.policies import hostile
 from services.smtpd.refusal import Refusal
@@ -68,7 +69,7 @@ class Verbs(dict[str, Callable[..., Awaitable[None]]]):
         return self[verb] if verb in self else partial(self._session._unknown, verb)
 
 
-class Connection(Patience):
+class Connection(Opening, Patience):
     """A client's connection. `verbs` is the table of what it may say."""
 
     verbs: Mapping[str, Callable[..., Awaitable[None]]] = {}
@@ -114,11 +115,12 @@ class Connection(Patience):
         peer = self._writer.get_extra_info("peername")
         if not peer:
             return  # gone before we could look
-        ip = normal(peer[0])
-        rule = listener.parts.control.get(smtp_values.TCPRULES).of(ip)
-        load = listener.parts.meter.load(ip, rule)
-        self._client = Client(ip, rule, kind=listener.kind, load=load)
         listener.joined(self)
+        client = await self._opened(normal(peer[0]))
+        if client is None:
+            return
+        load = listener.parts.meter.load(client.ip, client.rule)
+        self._client = replace(client, load=load)
         refusal = policy.refusal(policy.CONNECT, self._client)
         if refusal:
             await self._refuse(refusal)
@@ -164,11 +166,14 @@ class Connection(Patience):
         return self._tls_protocol is None  # TLS has no half-closed connections
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._left()
+        super().connection_lost(error)
+
+    def _left(self) -> None:
         self._listener.left(self)
         if self._entered:
             self._entered = False
             self._listener.parts.meter.leave(self._client)
-        super().connection_lost(error)
 
     def _hang_up(self) -> None:
         """Nothing more is heard. Under TLS the connection lives on until the client agrees."""
@@ -182,16 +187,14 @@ class Connection(Patience):
 
     def _timeout_cb(self) -> None:
         self._log_refusal(hostile.TIMEOUT)
-        self._writer.write(self._wire(hostile.TIMEOUT.reply))
+        self._part_with(self._wire(hostile.TIMEOUT.reply))
         self._hang_up()
 
     def say_goodbye(self) -> None:
         """Ends the session, now or, while a mail is being taken, after its reply."""
-        if self._in_data:
-            return
-        if not self._writer.is_closing():  # under TLS a closed one waits for the client's word
-            self._writer.write(self._wire(SHUTTING_DOWN))
-        self._hang_up()
+        if not self._in_data:
+            self._part_with(self._wire(SHUTTING_DOWN))
+            self._hang_up()
 
     async def handle_exception(self, error: Exception) -> str:
         """A bug of ours is temporary for the client and says nothing of its inside."""
@@ -206,11 +209,6 @@ class Connection(Patience):
         await self.push(refusal.reply)
         if refusal.hang_up:
             self._hang_up()
-
-    def _unread(self, rest: bytes) -> None:
-        """Pipelined commands behind the mail go back in front of what has come since."""
-        buffer: bytearray = self._reader._buffer  # type: ignore[attr-defined]
-        buffer[:0] = rest
 
     async def _line(self) -> bytes:
         """One line of the client's; BadInput, once all of it has come, where it is too long."""

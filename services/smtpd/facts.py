@@ -58,14 +58,17 @@ NO_LOAD = Load()
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The peer of a session. `user`: who logged in by AUTH on this connection, "" = nobody."""
+    """The peer of a session. `user`: who logged in by AUTH on this connection, "" = nobody.
+
+    `proxy`: this is a load balancer itself, not somebody behind it; it stands for many.
+    """
 
     ip: str
     rule: Rule = field(default_factory=Rule)
     user: str = ""
     kind: Kind = Kind.MX
     helo: str = ""
-    tls: bool = False
+    proxy: bool = False
     talked_early: bool = False
     load: Load = NO_LOAD
 

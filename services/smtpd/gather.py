@@ -5,7 +5,7 @@ It judges nothing. What would be refused is confirmed first, by the leader's wor
 
 from dataclasses import dataclass, field, replace
 
-from services.smtpd.facts import Client, MailFacts, RcptFacts, Sending
+from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts, Sending
 from services.smtpd.meter import Meter, unmetered
 from services.smtpd.policies.recipient import in_hosts
 from services.smtpd.room import Room
@@ -16,6 +16,7 @@ from tubepost.control import Control
 from tubepost.directory import Account, Directory
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import RelayList, is_ours
+from tubepost.tcprules import as_ipv6
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,23 @@ class Gatherer:
     relay_list: RelayList
     room: Room | None = None
     meter: Meter = field(default_factory=unmetered)
+
+    def about_client(self, ip: str, kind: Kind) -> Client:
+        """Who has connected. A load balancer's own address stands for many: it never relays."""
+        rule = self.control.get(smtp_values.TCPRULES).of(ip)
+        is_proxy = self.is_proxy(ip)
+        if is_proxy and rule.relays:
+            variables = {name: v for name, v in rule.variables.items() if name != "RELAYCLIENT"}
+            rule = replace(rule, variables=variables)
+        return Client(ip, rule, kind=kind, proxy=is_proxy)
+
+    def is_proxy(self, ip: str) -> bool:
+        """Whether a PROXY header from there is believed."""
+        networks = self.control.get(smtp_values.PROXYNETWORKS)
+        if not networks:
+            return False
+        number = as_ipv6(ip)
+        return any(number in network for network in networks)
 
     def about_mail(
         self, client: Client, sender: str, *, size: int = 0, size_limit: int = 0
@@ -64,7 +82,7 @@ class Gatherer:
             facts = replace(facts, local=True)
         if facts.local:
             return await self._with_mailbox(facts, recipient)
-        if facts.needs_relay and self.may_use_list(client.ip):
+        if facts.needs_relay and not client.proxy and self.may_use_list(client.ip):
             return await self._with_relay_list(facts)
         return facts
 

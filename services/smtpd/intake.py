@@ -22,15 +22,12 @@ HIGH_WATER = 0.9
 """Share of the store above which no new mail is taken, so that finishing mail always has room."""
 
 
-SUBMISSION = "submission"
-"""The listener that only serves who has logged in."""
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a mail comes from. `user`: who relays it, "" = nobody had to. `protocol`: RFC 3848.
 
     `tls`: what it came encrypted with, "" in the clear.
+    `submitted`: a user gave it to us, on whatever listener serves users.
     """
 
     name: str
@@ -39,6 +36,7 @@ class Source:
     user: str
     protocol: str
     tls: str = ""
+    submitted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class Intake:
         routes = [route(address, domains) for address in envelope.recipients]
         priority = of_mail(
             header_of(body),
-            submitted=source.name == SUBMISSION,
+            submitted=source.submitted,
             recipients=len(envelope.recipients),
         )
         await self._store.accept(

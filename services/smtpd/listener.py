@@ -16,6 +16,9 @@ from tubepost import metrics
 from tubepost.control import Control
 from tubepost.ports import Bus
 
+OPENING = 10.0
+"""Seconds for a PROXY header and the handshake of implicit TLS, for each of them."""
+
 
 class Leavable(Protocol):
     """A session, as its listener sees it."""
@@ -42,12 +45,14 @@ class Parts:
 
 @dataclass
 class Listener:
-    """One port, and the sessions on it."""
+    """One port, and the sessions on it. `proxy`: trusted load balancers say who the client is."""
 
     name: str
     kind: Kind
     parts: Parts
     tls: SSLContext | None
+    proxy: bool = False
+    opening_seconds: float = OPENING
     sessions: set[Leavable] = field(default_factory=set)
     draining: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)

@@ -14,6 +14,7 @@ from services.smtpd.facts import DataFacts
 from services.smtpd.intake import Source
 from services.smtpd.listener import Listener
 from services.smtpd.login import LoginConnection
+from services.smtpd.opening import NOT_BELIEVED
 from services.smtpd.pace import Tally
 from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
@@ -229,6 +230,7 @@ class Session(LoginConnection):
             user=self._client.user or transaction.relay_user,
             protocol=protocol,
             tls=described(self.transport),
+            submitted=self._listener.kind.auth_required,
         )
 
     async def smtp_RSET(self, arg: str | None) -> None:
@@ -261,6 +263,10 @@ class Session(LoginConnection):
         await super().smtp_STARTTLS(arg or "")
         self._client = replace(self._client, helo="", user="")  # RFC 3207 4.2: said in the clear
 
+    async def smtp_PROXY(self, arg: str | None) -> None:
+        """Not from here: the header of a balancer that we believe was read before the greeting."""
+        await self._refuse(NOT_BELIEVED)
+
 
 Session.verbs = {
     "AUTH": Session.smtp_AUTH,
@@ -271,11 +277,13 @@ Session.verbs = {
     "HELP": Session.smtp_HELP,
     "MAIL": Session.smtp_MAIL,
     "NOOP": Session.smtp_NOOP,
+    "PROXY": Session.smtp_PROXY,
     "QUIT": Session.smtp_QUIT,
     "RCPT": Session.smtp_RCPT,
     "RSET": Session.smtp_RSET,
     "STARTTLS": Session.smtp_STARTTLS,
     "VRFY": Session.smtp_VRFY,
+    "\0": Session.smtp_PROXY,  # the third line of a binary header
 }
 
 

@@ -1,16 +1,20 @@
 """Every conversation in smtp/ against smtpd's listeners on a socket, over a real bus.
 
-Those named submission-... speak to the submission listener. However one goes, the queue then holds
-as many mails as the server has said `250 ok ... qp` to: no more, no less.
+Those named submission-... speak to the submission listener, proxied-... to one behind a
+load balancer at 127.0.0.9. However one goes, the queue then holds as many mails as the server has
+said `250 ok ... qp` to: no more, no less.
 """
 
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from ctl import certificate
+from services.smtpd.facts import Kind
 from tests.conversations.play import ConversationError, conversation, play
+from tests.smtpd.listening import listening
 from tests.smtpd.running import Smtpd, running
 from tubepost import subjects
 from tubepost.certificates import DEFAULT, Certificates, Pair
@@ -72,6 +76,7 @@ async def set_up(smtpd: Smtpd) -> None:
         localips=("192.0.2.1", "2001:db8::1"),
         localiphost="example.net",
         doublebouncehost="operator.example",
+        proxynetworks="127.0.0.9",
     )
     await smtpd.add_accounts("ann@example.net", "ann-lee@example.net", "bob@example.net")
     await smtpd.answer_logins(bob="correct horse", ann="staple battery")
@@ -95,11 +100,15 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
-    async with running(bus, Certificates(Pair(DEFAULT, *cert)).context) as smtpd:
+    tls = Certificates(Pair(DEFAULT, *cert)).context
+    async with running(bus, tls) as smtpd, AsyncExitStack() as stack:
         await set_up(smtpd)
         await smtpd.set(**SETTINGS.get(path.stem, {}))
         listener = "submission" if path.stem.startswith("submission") else "smtp"
-        await play(path, "127.0.0.1", smtpd.ports[listener], variables=VARIABLES)
+        port = smtpd.ports[listener]
+        if path.stem.startswith("proxied"):
+            port = await stack.enter_async_context(listening(smtpd, Kind.MX, proxy=True))
+        await play(path, "127.0.0.1", port, variables=VARIABLES)
         accepted = [line for line in conversation(path, VARIABLES) if " qp " in line.text]
         assert len(await smtpd.mails()) == len(accepted)
 

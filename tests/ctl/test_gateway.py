@@ -63,6 +63,14 @@ def test_help_comes_through_unharmed() -> None:
     assert families["depth"].documentation == 'Its "depth" \\ two\nlines.'
 
 
+def test_workers_of_a_service_are_told_apart() -> None:
+    found = samples(joined({"smtpd-1": text_of(3), "smtpd-2": text_of(4), "remote": text_of(5)}))
+    smtpd = ("service", "smtpd")
+    assert found["depth", (smtpd, ("worker", "1"))] == 2.5
+    assert found["requests_total", (smtpd, ("user", "plain"), ("worker", "2"))] == 4
+    assert found["requests_total", (("service", "remote"), ("user", "plain"))] == 5
+
+
 def test_without_services_there_are_no_metrics() -> None:
     assert joined({}).strip() == ""
 
@@ -182,6 +190,25 @@ async def test_metrics_are_those_of_whoever_answers(
     found = samples((await gateway.get("/metrics")).text)
     services = {dict(labels)["service"] for _, labels in found}
     assert services == set(SERVICES) - {"remote"}
+
+
+async def test_several_workers_are_asked_and_passed_on_to(behind: Behind) -> None:
+    """Ready is every one of them; a resource of the service is the first's, once it has started."""
+    workers = {"smtpd-1": "smtpd-1:80", "smtpd-2": "smtpd-2:80"}
+    behind.up = set(workers)
+    behind.reasons["smtpd-2"] = {"smtpd: bus": "no connection to the bus"}
+    async with httpx.AsyncClient(transport=behind) as client:
+        app = create_gateway(lambda: workers, client, "fsync", tuple(workers))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as outside:
+            reasons = (await outside.get("/readyz")).json()["reasons"]
+            assert reasons == {"smtpd-2: smtpd: bus": "no connection to the bus"}
+            assert (await outside.post("/v1/messages")).json()["service"] == "smtpd-1"
+            del workers["smtpd-1"]
+            assert (await outside.post("/v1/messages")).json()["service"] == "smtpd-2"
+            assert "smtpd-1" in (await outside.get("/readyz")).json()["reasons"]
+            text = (await outside.get("/metrics")).text
+            assert {dict(labels)["worker"] for _, labels in samples(text)} == {"2"}
 
 
 async def test_the_gateway_itself_is_alive(gateway: httpx.AsyncClient, behind: Behind) -> None:

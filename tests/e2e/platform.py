@@ -21,6 +21,7 @@ TUBEPOST = str(Path(sys.executable).parent / "tubepost")
 READY_WITHIN = 60.0
 PASSWORD = "correct horse battery"
 POLL = 0.05
+LISTENERS = ("smtp", "submission", "submissions", "pop3", "pop3s")
 
 Address = tuple[str, int]
 NewPlatform = Callable[..., "Platform"]
@@ -54,7 +55,7 @@ class Platform:
     def start(self) -> "Platform":
         """Returns when it is ready. Raises NotReady."""
         self.release()
-        ports = [f"--{name}=127.0.0.1:0" for name in ("smtp", "submission", "pop3", "pop3s")]
+        ports = [f"--{name}=127.0.0.1:0" for name in LISTENERS]
         command = [TUBEPOST, "up", f"--data={self.data}", *ports, "--admin=127.0.0.1:0"]
         with self.log.open("a") as log:
             self._up = subprocess.Popen(
@@ -138,6 +139,10 @@ class Platform:
         found = self._pids_of(service)
         assert len(found) == 1, (service, found)
         return found[0]
+
+    def pids_of(self, service: str) -> list[int]:
+        """Its processes, where it may have several."""
+        return self._pids_of(service)
 
     def runs(self, service: str) -> bool:
         """Whether it has a process."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import PASSWORD, TUBEPOST, NewPlatform, Platform
+from tests.e2e.platform import LISTENERS, PASSWORD, TUBEPOST, NewPlatform, Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -152,7 +152,7 @@ def test_wrong_use_is_one_line_and_2(tmp_path: Path, args: tuple[str, ...]) -> N
 @pytest.mark.parametrize(
     ("option", "mode"),
     [
-        *((option, ()) for option in ("smtp", "submission", "pop3", "pop3s", "admin")),
+        *((option, ()) for option in (*LISTENERS, "admin")),
         ("smtp", ("--processes",)),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_port_in_use_is_said_and_1(
 ) -> None:
     host, port = shared.addresses["smtp"]
     command = [TUBEPOST, "up", "--data", str(tmp_path / "data"), *mode]
-    free = [f"--{name}=127.0.0.1:0" for name in ("submission", "pop3", "pop3s", "admin")]
+    free = [f"--{name}=127.0.0.1:0" for name in (*LISTENERS[1:], "admin")]
     done = subprocess.run(
         [*command, *free, f"--smtp={host}:{port}"], capture_output=True, check=False, timeout=60
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import TUBEPOST, NewPlatform
+from tests.e2e.platform import LISTENERS, TUBEPOST, NewPlatform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -26,7 +26,7 @@ def test_a_signal_ends_it_with_0(
 ) -> None:
     platform = new_platform(*options).start()
     names = [word.partition("=")[0] for word in platform.ready_line.split()]
-    assert names == ["ready", "smtp", "submission", "pop3", "pop3s", "admin", "durability"]
+    assert names == ["ready", *LISTENERS, "admin", "durability"]
     with platform.ready_to_kill():
         assert platform.stop(number) == 0
     assert platform.rest_of_stdout() == "", "stdout has the ready line and nothing else"

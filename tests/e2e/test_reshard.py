@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.e2e.platform import TUBEPOST, NewPlatform, Platform
+from tests.e2e.platform import LISTENERS, TUBEPOST, NewPlatform, Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -18,7 +18,7 @@ def reshard(platform: Platform, shards: int) -> "subprocess.CompletedProcess[str
 
 def fails_to_start(platform: Platform, *options: str) -> str:
     """The last line of stderr of a platform that does not start; nothing on stdout."""
-    free = [f"--{name}=127.0.0.1:0" for name in ("smtp", "submission", "pop3", "pop3s", "admin")]
+    free = [f"--{name}=127.0.0.1:0" for name in (*LISTENERS, "admin")]
     command = [TUBEPOST, "up", f"--data={platform.data}", *free, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")

@@ -11,10 +11,7 @@ import pytest
 
 from services.popauth.logins import Logins
 from services.popauth.secrets import Secrets
-from services.smtpd.facts import Kind
-from services.smtpd.listener import Listener
 from services.smtpd.login import cram_challenge
-from services.smtpd.session import sessions
 from tests.popauth.directory import Office, office
 from tests.smtpd.client import Client, connected
 from tests.smtpd.running import PATIENCE, Smtpd, running
@@ -90,27 +87,6 @@ async def test_popauth_away_is_temporary(bus: NatsBus) -> None:
                 "454 oops, unable to check your password now (#4.3.0)"
             )
             assert await client.ask("NOOP") == "250 ok"
-
-
-async def test_tls_from_the_first_byte_is_tls(
-    smtpd: Smtpd, cert: tuple[Path, Path], client_tls: ssl.SSLContext
-) -> None:
-    """As on a listener of submissions (RFC 8314 3.3), where STARTTLS never comes."""
-    tls = Certificates(Pair(DEFAULT, *cert)).context
-    parts = smtpd.listeners["submission"].parts
-    listener = Listener("submissions", Kind.SUBMISSIONS, parts, tls)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(sessions(listener), "127.0.0.1", 0, ssl=tls)
-    port = server.sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", port, ssl=client_tls, server_hostname="localhost"
-    )
-    client = Client(reader, writer)
-    assert (await client.reply()).startswith("220 ")
-    assert (await client.ask(RIGHT)).startswith("235 ")
-    writer.close()
-    server.close()
-    await listener.drain(PATIENCE)
 
 
 def test_no_challenge_comes_twice() -> None:
