@@ -13,6 +13,11 @@ MAILS_ACCEPTED = Counter("tubepost_mails_accepted", "Mails taken into the queue.
 MAILS_REFUSED = Counter(
     "tubepost_smtp_refusals", "Commands refused at SMTP, by the policy that refused.", ["verdict"]
 )
+RBL_ANSWERS = Counter(
+    "tubepost_rbl_answers",
+    "Clients looked up in DNS lists: listed, allowed, clear or failed.",
+    ["list", "result"],
+)
 ATTEMPTS = Counter(
     "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
 )

@@ -68,13 +68,14 @@ def host_patterns(lines: Lines) -> frozenset[str]:
     )
 
 
-def senders(lines: Lines) -> frozenset[str]:
-    """badmailfrom: `user@host`, or `@host`."""
-    texts = (line.strip().lower() for line in lines if line.strip())
-    return frozenset(
-        "@" + parse_domain(text[1:]) if text.startswith("@") else parse_address(text).key
-        for text in texts
-    )
+def one_of(*words: str) -> Callable[[Lines], str]:
+    def parse(lines: Lines) -> str:
+        text = one_line(lines).lower()
+        if text not in words:
+            raise BadInput(f"{text!r} is none of {' '.join(words)}")
+        return text
+
+    return parse
 
 
 def networks(lines: Lines) -> tuple[IPv6Network, ...]:

@@ -68,3 +68,17 @@ class CommonSettings(BaseSettings):
         """For the log: secrets are left out."""
         values = self.model_dump(mode="json", exclude={"nats_password", "token", "ready_fd"})
         return {**values, "nats_url": re.sub(r"//[^/@]*@", "//...@", self.nats_url)}
+
+
+class DnsSettings(CommonSettings):
+    """Of the services that ask name servers."""
+
+    nameservers: str = Field(
+        "", description="DNS servers, IPs with commas between; empty = the system's."
+    )
+    nameserver_port: int = Field(53, ge=1, le=65_535, description="Their port.")
+    dns_seconds: float = Field(20.0, gt=0, description="Seconds one DNS look-up may take.")
+
+    @property
+    def nameserver_ips(self) -> list[str]:
+        return [s.strip() for s in self.nameservers.split(",") if s.strip()]

@@ -20,16 +20,25 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def received(  # noqa: PLR0913 - the parts of the field
-    *, client: str, helo: str, user: str, by: str, protocol: str, mail_id: str, now: float
+    *,
+    client: str,
+    helo: str,
+    user: str,
+    by: str,
+    protocol: str,
+    mail_id: str,
+    now: float,
+    host: str = "",
 ) -> bytes:
     """A Received field in qmail-smtpd's shape. `protocol`: RFC 3848 keyword (ESMTPSA ...).
 
     `helo` and `user` come from the client: whatever is not plain becomes `?` (safeput, received.c).
+    `host`: the client's reverse name; a HELO that is the same is not repeated (SMTPD-17).
     """
     info = f"{_plain(user)}@" if user else ""
-    greeted = f" (HELO {_plain(helo)})" if helo else ""
+    greeted = f" (HELO {_plain(helo)})" if helo and helo.lower() != host else ""
     return (
-        f"Received: from unknown{greeted} ({info}{client})\r\n"
+        f"Received: from {_plain(host) or 'unknown'}{greeted} ({info}{client})\r\n"
         f"  by {by} with {protocol} id {mail_id}; {rfc5322_date(now)}\r\n"
     ).encode()
 

@@ -8,10 +8,12 @@ from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import SUBMISSION, Intake, watch_store
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.lookups import Lookups
 from services.smtpd.session import sessions
 from services.smtpd.settings import Settings
 from tubepost.control import Control
 from tubepost.directory import Directory
+from tubepost.dns_client import DnsClient
 from tubepost.mailstore import MailStore
 from tubepost.relay_list import RelayList
 from tubepost.runtime import Context, bound, server_tls
@@ -33,9 +35,20 @@ async def serve(settings: Settings, context: Context) -> None:
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
                 context.app.include_router(router(intake, control))
-                gatherer = Gatherer(control, directory, RelayList(bus, time.time))
-                parts = Parts(bus, control, gatherer, intake)
-                await _listen(context, _listeners(settings, parts))
+                relay_list = RelayList(bus, time.time)
+                gatherer = Gatherer(control, directory, relay_list)
+                dns = _dns(settings)
+                lookups = Lookups(control, dns, relay_list)
+                parts = Parts(bus, control, gatherer, intake, lookups)
+                context.health.checks[f"{context.service}: dns"] = lambda: dns.away
+                async with background(dns.watch(lambda: lookups.wishes.about_dns)):
+                    await _listen(context, _listeners(settings, parts))
+
+
+def _dns(settings: Settings) -> DnsClient:
+    return DnsClient(
+        settings.nameserver_ips, port=settings.nameserver_port, seconds=settings.dns_seconds
+    )
 
 
 def _listeners(settings: Settings, parts: Parts) -> dict[str, tuple[str, Listener]]:

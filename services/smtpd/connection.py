@@ -15,6 +15,7 @@ from aiosmtpd.smtp import SMTP
 from services.smtpd import policy
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
+from services.smtpd.lookups import Findings
 from services.smtpd.refusal import Refusal
 from tubepost import maillog, smtp_values
 from tubepost.errors import BadInput
@@ -70,6 +71,7 @@ class Connection(SMTP):
         self.hostname = listener.parts.control.greeting
         self._listener = listener
         self._client = Client("")
+        self._findings: Findings | None = None
         self._in_data = False
 
     async def _handle_client(self) -> None:
@@ -85,6 +87,8 @@ class Connection(SMTP):
         if refusal:
             await self._refuse(refusal)
             return
+        if listener.parts.lookups:
+            self._findings = listener.parts.lookups.begin(self._client)
         await super()._handle_client()
 
     def eof_received(self) -> bool:
@@ -94,6 +98,8 @@ class Connection(SMTP):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._listener.left(self)
+        if self._findings:
+            self._findings.drop()
         super().connection_lost(error)
 
     def _hang_up(self) -> None:

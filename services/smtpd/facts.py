@@ -7,6 +7,7 @@ gather.py fills it.
 from dataclasses import dataclass, field
 from enum import Enum
 
+from tubepost.sender_patterns import Patterns, Senders
 from tubepost.tcprules import Rule
 
 
@@ -49,6 +50,9 @@ class MailFacts:
     size_limit: int = 0
 
 
+_NO_LINES, _NO_PATTERNS = Senders(), Patterns()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RcptFacts:
     """At RCPT: everything a decision about one recipient needs.
@@ -63,10 +67,17 @@ class RcptFacts:
     accepted_so_far: int = 0
     max_recipients: int = 1000
     bad_senders: frozenset[str] = frozenset()
+    sender_lines: Senders = _NO_LINES
+    bad_recipients: Patterns = _NO_PATTERNS
     local: bool = False
     in_rcpthosts: bool = False
     mailbox_exists: bool = False
     relay_user: str = ""
+
+    @property
+    def sender_exempt(self) -> bool:
+        """badmailfrom says that nothing is asked about this sender."""
+        return self.sender.lower() in self.sender_lines.exempt
 
     @property
     def ours(self) -> bool:
@@ -82,6 +93,31 @@ class RcptFacts:
     def needs_relay(self) -> bool:
         """Only the relay list can allow this recipient now: it has to be asked."""
         return not (self.ours or self.client.rule.relays or self.client.user)
+
+
+class Domain(Enum):
+    """What DNS says of a domain. UNKNOWN: its name servers, or ours, did not answer."""
+
+    EXISTS = "exists"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrangerFacts:
+    """At RCPT, of a client that may not relay: what costs a look-up, asked after all else.
+
+    `listing`: the reply for a client on a DNS list, "" = on none. `name`: the client's reverse
+    name, "" = it has none, None = not asked or not known.
+    """
+
+    rcpt: RcptFacts
+    listing: str = ""
+    bad_helo: Patterns = _NO_PATTERNS
+    helo_check: str = "0"
+    helo_domain: Domain = Domain.EXISTS
+    name: str | None = None
+    sender_domain: Domain = Domain.EXISTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

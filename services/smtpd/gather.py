@@ -27,13 +27,16 @@ class Gatherer:
     ) -> RcptFacts:
         """`sender` as the client gave it."""
         get = self.control.get
+        senders = get(smtp_values.BADMAILFROM)
         facts = RcptFacts(
             client=client,
             sender=verp.owner(sender),
             recipient=str(recipient),
             accepted_so_far=accepted_so_far,
             max_recipients=get(smtp_values.MAXRCPT),
-            bad_senders=get(smtp_values.BADMAILFROM),
+            bad_senders=senders.exact,
+            sender_lines=senders,
+            bad_recipients=get(smtp_values.BADRCPTTO),
             local=recipient.domain in self.directory.domains,
             in_rcpthosts=in_hosts(recipient.domain, get(smtp_values.RCPTHOSTS)),
         )

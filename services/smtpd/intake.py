@@ -29,13 +29,17 @@ SUBMISSION = "submission"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a mail comes from. `user`: who relays it, "" = nobody had to. `protocol`: RFC 3848."""
+    """Where a mail comes from. `user`: who relays it, "" = nobody had to. `protocol`: RFC 3848.
+
+    `host`: the client's reverse name, "" = it has none or nobody asked.
+    """
 
     name: str
     client: str
     helo: str
     user: str
     protocol: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Intake:
             protocol=source.protocol,
             mail_id=mail_id,
             now=now,
+            host=source.host,
         )
         domains = self._directory.domains
         routes = [route(address, domains) for address in envelope.recipients]
@@ -94,7 +99,8 @@ class Intake:
             "helo": source.helo,
             "user": source.user,
         }
-        maillog.accepted(mail_id, facts, source=source.name)
+        logged = {**facts, "host": source.host} if source.host else facts
+        maillog.accepted(mail_id, logged, source=source.name)
         count = len(envelope.recipients)
         self._events.emit(
             "accepted", mail_id, at=now, **facts, source=source.name, count=count, bounce_of=""

@@ -9,6 +9,7 @@ from typing import Protocol
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
+from services.smtpd.lookups import Lookups
 from tubepost import metrics
 from tubepost.control import Control
 from tubepost.ports import Bus
@@ -29,6 +30,7 @@ class Parts:
     control: Control
     gather: Gatherer
     intake: Intake
+    lookups: Lookups | None = None
 
 
 @dataclass

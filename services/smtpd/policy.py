@@ -8,8 +8,8 @@ filters join a chain here; nothing else changes.
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts
-from services.smtpd.policies import client, mail, recipient, sender
+from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts, StrangerFacts
+from services.smtpd.policies import client, mail, recipient, sender, stranger
 from services.smtpd.refusal import Refusal
 
 F = TypeVar("F")
@@ -25,10 +25,20 @@ MAIL: Chain[MailFacts] = (
 RCPT: Chain[RcptFacts] = (
     client.blocked_by_rule,
     sender.bad_sender,
+    sender.bad_sender_by_pattern,
+    recipient.bad_recipient,
     recipient.too_many_recipients,
     recipient.not_relayed,
     recipient.no_mailbox,
 )
+
+STRANGER: Chain[StrangerFacts] = (
+    stranger.on_a_list,
+    stranger.bad_helo,
+    stranger.bad_sender_of_stranger,
+    stranger.no_sender_domain,
+)
+"""At RCPT, where RCPT has nothing against it and the client may not relay: costly to know."""
 
 DATA: Chain[DataFacts] = (
     mail.bare_line_ends,

@@ -121,9 +121,11 @@ class Session(Connection):
                 recipient,
                 accepted_so_far=len(transaction.recipients),
             )
+            refusal = policy.refusal(policy.RCPT, facts)
+            if refusal is None and self._findings:
+                refusal = await self._findings.refusal(facts)
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
-        refusal = policy.refusal(policy.RCPT, facts)
         if refusal is None:
             transaction.relay_user = facts.relay_user or transaction.relay_user
         return refusal
@@ -173,10 +175,11 @@ class Session(Connection):
 
     async def _take(self, transaction: Transaction, body: bytes) -> str:
         """Into the queue; the reply."""
+        source = self._source(transaction)
+        if self._findings:
+            source = replace(source, host=await self._findings.shown_name())
         try:
-            done = await self._listener.parts.intake.accept(
-                transaction.envelope, body, self._source(transaction)
-            )
+            done = await self._listener.parts.intake.accept(transaction.envelope, body, source)
         except StoreFull:
             return "452 queue is full, try again later (#4.3.1)"
         except Unavailable:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tubepost.settings import CommonSettings, Listen
+from tubepost.settings import DnsSettings, Listen
 
 
-class Settings(CommonSettings):
+class Settings(DnsSettings):
     """TUBEPOST_SMTP and so on."""
 
     smtp: Listen = Field("127.0.0.1:2525", description="HOST:PORT for mail from other hosts.")

@@ -11,7 +11,9 @@ import pytest
 
 from ctl import certificate
 from tests.conversations.play import ConversationError, conversation, play
+from tests.dns_server import DnsServer, serving_dns
 from tests.smtpd.running import Smtpd, running
+from tubepost.dns_client import DnsClient
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
 from tubepost.runtime import server_tls
@@ -38,6 +40,33 @@ VARIABLES = {
 }
 
 
+ZONE = """
+11.0.0.127.bl.example. IN A 127.0.0.2
+11.0.0.127.bl.example. IN TXT "listed, see http://bl.example/?ip=127.0.0.11"
+12.0.0.127.bl.example. IN A 127.255.255.254
+13.0.0.127.bl.example. IN A 127.0.0.2
+13.0.0.127.wl.example. IN A 127.0.0.2
+14.0.0.127.in-addr.arpa. IN PTR dial14.pool.example.
+sender.example. IN MX 10 mail.sender.example.
+null.example. IN MX 0 .
+"""
+"""What the name server of the conversations named dns-... knows; dead.example does not answer."""
+
+DNS_SETTINGS: dict[str, dict[str, str | tuple[str, ...]]] = {
+    "dns-rbl": {"rbl": ("-a wl.example", "bl.example")},
+    "dns-rbl-553": {"rbl": "bl.example:go away, %IP%", "rblcode": "553"},
+    "dns-mfdnscheck": {"mfdnscheck": "1"},
+    "dns-badmailfrom": {
+        "badmailfrom": ("@pool.example=", "~pool.example", "@web.example+", "*%*", "?a%b@x.example")
+    },
+    "dns-badhelo": {"badhelo": ("localhost", "*.pool.example", "!mx.pool.example")},
+    "dns-helocheck": {"helocheck": "M"},
+    "dns-badrcptto": {"badrcptto": ("@far.example", "*spam*@example.net", "!nospam@example.net")},
+    "dns-lookuphost": {"lookuphost": "1"},
+}
+"""The settings of each."""
+
+
 async def set_up(smtpd: Smtpd) -> None:
     """ann has a mailbox here, bob logs in, and the control settings the files speak of."""
     await smtpd.set(
@@ -62,10 +91,16 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return found, key
 
 
+def ask(zone: DnsServer) -> DnsClient:
+    zone.failing = {("dead.example", "*")}
+    return DnsClient(["127.0.0.1"], port=zone.port)
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
-    async with running(bus, server_tls(*cert)) as smtpd:
+    async with serving_dns(ZONE) as zone, running(bus, server_tls(*cert), ask(zone)) as smtpd:
         await set_up(smtpd)
+        await smtpd.set(**DNS_SETTINGS.get(path.stem, {}))
         listener = "submission" if path.stem.startswith("submission") else "smtp"
         await play(path, "127.0.0.1", smtpd.ports[listener], variables=VARIABLES)
         accepted = [line for line in conversation(path, VARIABLES) if " qp " in line.text]

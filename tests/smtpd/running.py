@@ -12,12 +12,14 @@ from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.lookups import Lookups
 from services.smtpd.session import sessions
 from tests.tubepost.telling import Told
 from tubepost import subjects
 from tubepost.address import parse_address
 from tubepost.control import Control
 from tubepost.directory import Account, Directory, account_key, account_value, domain_key
+from tubepost.dns_client import DnsClient
 from tubepost.keyed import Bucket
 from tubepost.mailstore import MailStore, held
 from tubepost.nats_bus import NatsBus
@@ -44,6 +46,7 @@ class Smtpd:
     ports: dict[str, int] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
+    lookups: Lookups | None = None
 
     async def set(self, **settings: str | Iterable[str]) -> None:
         """Control settings: one line, or several."""
@@ -101,12 +104,15 @@ class Smtpd:
 
 
 @contextlib.asynccontextmanager
-async def running(bus: NatsBus, tls: ssl.SSLContext | None = None) -> AsyncIterator[Smtpd]:
+async def running(
+    bus: NatsBus, tls: ssl.SSLContext | None = None, dns: DnsClient | None = None
+) -> AsyncIterator[Smtpd]:
     """smtpd as services/smtpd/app.py puts it together, without its process."""
     control, directory = Control(bus, "mail.example"), Directory(bus)
     told = Told()
     intake = Intake(MailStore(bus, SHARDS), directory, control, time.time, told)
     smtpd = Smtpd(bus, control, directory, RelayList(bus, time.time), intake, told=told)
+    smtpd.lookups = Lookups(control, dns, smtpd.relay_list) if dns else None
     async with background(control.run(), directory.run()):
         await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
         await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)
@@ -127,7 +133,7 @@ async def _listen(
     smtpd: Smtpd, name: str, kind: Kind, tls: ssl.SSLContext | None
 ) -> asyncio.Server:
     gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list)
-    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake)
+    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake, smtpd.lookups)
     listener = Listener(name, kind, parts, tls)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(sessions(listener), "127.0.0.1", 0)
