@@ -79,7 +79,7 @@ def _range(text: str) -> range:
 
 def question(ip: str, base: str) -> str:
     """`2.2.0.192.base`; an IPv6 address by its nibbles (RFC 5782 2.4)."""
-    address = ip_address(ip)
+    address = ip_address(ip.partition("%")[0])  # a link-local one may name its interface
     parts = ip.split(".") if address.version == 4 else address.exploded.replace(":", "")
     return ".".join(reversed(parts)) + "." + base
 

@@ -141,8 +141,8 @@ def texts(answer: Sequence[Rdata]) -> list[str]:
 
 
 def reverse_name(ip: str) -> str:
-    """The name whose PTR record names the host with this address."""
-    return dns.reversename.from_address(ip).to_text(omit_final_dot=True)
+    """The name whose PTR record names the host with this address (its interface left out)."""
+    return dns.reversename.from_address(ip.partition("%")[0]).to_text(omit_final_dot=True)
 
 
 def host_name(name: dns.name.Name) -> str:

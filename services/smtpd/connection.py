@@ -12,10 +12,9 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
-from services.smtpd import policy
+from services.smtpd import findings, policy
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
-from services.smtpd.lookups import Findings
 from services.smtpd.refusal import Refusal
 from tubepost import maillog, smtp_values
 from tubepost.errors import BadInput
@@ -71,7 +70,7 @@ class Connection(SMTP):
         self.hostname = listener.parts.control.greeting
         self._listener = listener
         self._client = Client("")
-        self._findings: Findings | None = None
+        self._findings: findings.Findings | None = None
         self._in_data = False
 
     async def _handle_client(self) -> None:
@@ -87,8 +86,7 @@ class Connection(SMTP):
         if refusal:
             await self._refuse(refusal)
             return
-        if listener.parts.lookups:
-            self._findings = listener.parts.lookups.begin(self._client)
+        self._findings = findings.begin(listener.parts.lookups, self._client)
         await super()._handle_client()
 
     def eof_received(self) -> bool:

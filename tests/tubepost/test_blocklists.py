@@ -39,6 +39,7 @@ def test_so_many_lists_and_no_more() -> None:
 
 def test_an_ipv4_address_is_asked_for_by_its_numbers_and_ipv6_by_its_nibbles() -> None:
     assert question("192.0.2.99", "bl.example") == "99.2.0.192.bl.example"
+    assert question("fe80::1%eth0", "bl.example") == question("fe80::1", "bl.example")
     # the example of RFC 5782 2.4
     assert question("2001:db8:1:2:3:4:567:89ab", "bl.example") == (
         "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.bl.example"

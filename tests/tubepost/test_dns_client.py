@@ -59,6 +59,7 @@ async def test_texts_are_joined_and_names_are_host_names(client: DnsClient) -> N
     found = await client.records("text.example", "TXT")
     assert not isinstance(found, NoSuchName | Trouble)
     assert dns_client.texts(found) == ["one two"]
+    assert dns_client.reverse_name("fe80::1%eth0") == dns_client.reverse_name("fe80::1")
     for ip, names in (("192.0.2.1", ["host.example"]), ("192.0.2.2", [])):
         found = await client.records(dns_client.reverse_name(ip), "PTR")
         assert not isinstance(found, NoSuchName | Trouble)

@@ -13,7 +13,8 @@ def too_many_recipients(facts: RcptFacts) -> Refusal | None:
 
 def bad_recipient(facts: RcptFacts) -> Refusal | None:
     """badrcptto, from everybody: tested before the relay is, as badmailfrom (SMTPD-20)."""
-    if facts.bad_recipients and facts.bad_recipients.has_address(facts.recipient.lower()):
+    bad = facts.bad_recipients
+    if (bad.exact or bad.wild) and bad.has_address(facts.recipient.lower()):
         return Refusal(
             "badrcptto",
             "553 sorry, your envelope recipient is in my badrcptto list (#5.7.1)",

@@ -20,8 +20,8 @@ def bad_sender(facts: RcptFacts) -> Refusal | None:
 
 def bad_sender_by_pattern(facts: RcptFacts) -> Refusal | None:
     """badmailfrom's lines with wildcards (SMTPD-20)."""
-    wild, sender = facts.sender_lines.wild, facts.sender.lower()
-    if wild and sender and fits(wild, sender) and not facts.sender_exempt:
+    wild = facts.sender_lines.wild
+    if wild and facts.sender and fits(wild, facts.sender.lower()) and not facts.sender_exempt:
         return Refusal(
             "badmailfrom",
             "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)",
