@@ -73,7 +73,7 @@ class Findings:
             helo_domain=await self._lookups.domain(helo, mx=wishes.helo_check == "m")
             if asked
             else Domain.EXISTS,
-            name=await self.name(),
+            name=await self.name() if wishes.judges_name else None,
             sender_domain=await self._sender_domain(facts),
         )
 

@@ -61,7 +61,12 @@ class Wishes:
 
     @property
     def wants_name(self) -> bool:
-        return self.lookup_host != "0" or self.senders.need_name or self.helo_check == "="
+        return self.lookup_host != "0" or self.judges_name
+
+    @property
+    def judges_name(self) -> bool:
+        """The name decides something: RCPT waits for it, not only the end of DATA."""
+        return self.senders.need_name or self.helo_check == "="
 
 
 class Lookups:
@@ -75,10 +80,7 @@ class Lookups:
     def idle(self) -> bool:
         """No setting wants anything: the rule, so it is found out fast."""
         get = self._control.get
-        for setting in ASKING:
-            if get(setting) is not setting.default:
-                return False
-        return True
+        return all(get(setting) is setting.default for setting in ASKING)
 
     @property
     def wishes(self) -> Wishes:

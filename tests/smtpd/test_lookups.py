@@ -1,16 +1,21 @@
 """DNS lists, the client's name and the sender's domain: sessions against a real name server."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from services.smtpd.lookups import Lookups
 from tests.dns_server import DnsServer, serving_dns
 from tests.smtpd.client import connected
 from tests.smtpd.running import PATIENCE, Smtpd, running
 from tubepost import metrics
+from tubepost.blocklists import DnsList, Found, question
+from tubepost.control import Control
 from tubepost.dns_client import DnsClient
 from tubepost.nats_bus import NatsBus
+from tubepost.relay_list import RelayList
 
 ME = "1.0.0.127"
 """The tests' clients come from 127.0.0.1."""
@@ -77,6 +82,32 @@ async def test_the_first_list_that_has_the_client_decides(
 ) -> None:
     await smtpd.set(rbl=lists)
     assert await at_rcpt(smtpd) == reply
+
+
+@pytest.mark.parametrize("ip", ["192.0.2.7", "2001:db8::7"])
+async def test_both_families_are_looked_up(bus: NatsBus, ip: str) -> None:
+    name = question(ip, "bl.example")
+    records = f'{name}. IN A 127.0.0.3\n{name}. IN TXT "seen"\n'
+    async with serving_dns(records) as zone:
+        asks = Lookups(
+            Control(bus, "mail.example"),
+            DnsClient(["127.0.0.1"], port=zone.port),
+            RelayList(bus, time.time),
+        )
+        until = asyncio.get_running_loop().time() + PATIENCE
+        assert await asks.ask_list(DnsList("bl.example"), ip, until) == (Found.LISTED, "seen")
+        assert zone.asked == [(name, "A"), (name, "TXT")]
+
+
+async def test_a_name_server_that_refuses_is_no_reason_to_refuse(bus: NatsBus) -> None:
+    async with serving_dns("") as zone:
+        port = zone.port
+    async with running(bus, dns=DnsClient(["127.0.0.1"], port=port, seconds=0.2)) as smtpd:
+        await smtpd.add_accounts("ann@example.net")
+        await smtpd.set(rbl="bl.example", lookuphost="1")
+        assert await at_rcpt(smtpd) == "250 ok"
+        await smtpd.set(mfdnscheck="1")
+        assert await at_rcpt(smtpd) == "451 DNS temporary failure (#4.4.3)"
 
 
 async def test_the_code_is_the_operators(smtpd: Smtpd) -> None:
@@ -293,6 +324,21 @@ async def test_the_clients_name_in_received(
     assert received.startswith(b"Received: from " + shown + b" (HELO x.example) (127.0.0.1)")
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "mail.accepted" in line]
     assert ("mail.sender.example" in line) == (shown != b"unknown")
+
+
+async def test_a_name_that_is_only_shown_does_not_hold_a_recipient_up(
+    smtpd: Smtpd, zone: DnsServer
+) -> None:
+    zone.holding = True
+    await smtpd.set(lookuphost="1", rbltimeout="60")
+    async with connected(smtpd.ports["smtp"]) as client:
+        await client.begin_mail()  # nobody has answered yet
+        await zone.came(1)
+        await client.say(b"\r\nhello\r\n.\r\n")
+        zone.let_go()
+        assert (await client.reply()).startswith("250 ok ")
+    _, received, _ = await smtpd.only_mail()
+    assert received.startswith(b"Received: from mail.sender.example (127.0.0.1)")
 
 
 async def test_a_name_that_does_not_point_back_is_none(bus: NatsBus) -> None:
