@@ -194,6 +194,16 @@ async def test_a_client_on_the_relay_list_is_on_no_other(smtpd: Smtpd) -> None:
     assert await at_rcpt(smtpd, "joe@no-such.example") == "250 ok"
 
 
+@pytest.mark.xfail(reason="the relay list is asked only where the recipient is not ours")
+async def test_a_login_by_pop3_lifts_a_block_by_rule_for_our_own_recipients_too(
+    smtpd: Smtpd,
+) -> None:
+    await smtpd.set(tcprules='127.0.0.1:allow,RBLSMTPD="go away"')
+    assert await at_rcpt(smtpd) == "451 go away"
+    await smtpd.relay_list.add("127.0.0.1", user="bob@example.net", window=3600, by="test")
+    assert await at_rcpt(smtpd) == "250 ok"
+
+
 MUST_EXIST = "553 sorry, your envelope sender domain must exist (#5.1.8)"
 
 
