@@ -134,6 +134,19 @@ def backend_back(name: str) -> None:
     _log.info("backend.back", name=name)
 
 
+def dns_away(why: str) -> None:
+    _log.warning("dns.away", why=why)
+
+
+def dns_back() -> None:
+    _log.info("dns.back")
+
+
+def list_failed(base: str, why: str) -> None:
+    """A DNS list is no help now: mail is taken as if it listed nobody."""
+    _log.warning("rbl.failed", list=base, why=why)
+
+
 def bus_error(why: str) -> None:
     """What the server complains about; a missing permission shows only here."""
     _log.warning("bus.error", why=why)

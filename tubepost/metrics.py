@@ -30,6 +30,11 @@ PROXY_HEADERS_BROKEN = Counter(
     "Connections of trusted load balancers without a PROXY header that can be read.",
     ["listener"],
 )
+RBL_ANSWERS = Counter(
+    "tubepost_rbl_answers",
+    "Clients looked up in DNS lists: listed, allowed, clear or failed.",
+    ["list", "result"],
+)
 ATTEMPTS = Counter(
     "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
 )

@@ -90,15 +90,6 @@ def host_patterns(lines: Lines) -> frozenset[str]:
     )
 
 
-def senders(lines: Lines) -> frozenset[str]:
-    """badmailfrom: `user@host`, or `@host`."""
-    texts = (line.strip().lower() for line in lines if line.strip())
-    return frozenset(
-        "@" + parse_domain(text[1:]) if text.startswith("@") else parse_address(text).key
-        for text in texts
-    )
-
-
 def addresses(lines: Lines) -> frozenset[IPv4Address | IPv6Address]:
     """IP addresses, one a line."""
     try:

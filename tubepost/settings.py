@@ -82,3 +82,17 @@ class TlsSettings(CommonSettings):
     tls_old_clients: bool = Field(
         False, description="TLS 1.0 and 1.1, and their weak ciphers, too; for all listeners."
     )
+
+
+class DnsSettings(CommonSettings):
+    """Of the services that ask name servers."""
+
+    nameservers: str = Field(
+        "", description="DNS servers, IPs with commas between; empty = the system's."
+    )
+    nameserver_port: int = Field(53, ge=1, le=65_535, description="Their port.")
+    dns_seconds: float = Field(20.0, gt=0, description="Seconds one DNS look-up may take.")
+
+    @property
+    def nameserver_ips(self) -> list[str]:
+        return [s.strip() for s in self.nameservers.split(",") if s.strip()]

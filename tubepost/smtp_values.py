@@ -5,7 +5,7 @@ Part of the table in control_values, which finds every Setting of this module.
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-from tubepost import rate_limits, relay_denied, tcprules
+from tubepost import blocklists, rate_limits, relay_denied, sender_patterns, tcprules
 from tubepost.setting import (
     Setting,
     addresses,
@@ -15,7 +15,6 @@ from tubepost.setting import (
     number,
     one_line,
     one_of,
-    senders,
     some_of,
 )
 
@@ -36,11 +35,68 @@ RCPTHOSTS = Setting[frozenset[str]](
     "Domains mail is taken for besides the ones in the directory: `host` or `.host`.",
     "smtpd",
 )
-BADMAILFROM = Setting[frozenset[str]](
+BADMAILFROM = Setting(
     "badmailfrom",
-    senders,
-    frozenset(),
-    "Envelope senders that are refused: `user@host` or `@host`.",
+    sender_patterns.parse_senders,
+    sender_patterns.Senders(),
+    "Envelope senders that are refused: `user@host`, `@host`, wildcards, and SPAMCONTROL's forms.",
+    "smtpd",
+)
+BADRCPTTO = Setting(
+    "badrcptto",
+    sender_patterns.parse_recipients,
+    sender_patterns.Patterns(),
+    "Recipients that are refused from everybody: `user@host`, `@host`, wildcards, `!` exceptions.",
+    "smtpd",
+)
+BADHELO = Setting(
+    "badhelo",
+    sender_patterns.parse_hosts,
+    sender_patterns.Patterns(),
+    "HELO names that are refused from whoever may not relay: names, wildcards, `!` exceptions.",
+    "smtpd",
+)
+HELOCHECK = Setting(
+    "helocheck",
+    one_of("0", ".", "=", "a", "m"),
+    "0",
+    "What a HELO needs: `.` to be there, `=` to be the client's reverse name, `A` an address, "
+    "`M` an MX or address; 0 = nothing.",
+    "smtpd",
+)
+MFDNSCHECK = Setting(
+    "mfdnscheck",
+    number(0, 1),
+    0,
+    "1: the sender's domain needs an MX or address record; 0 = it is not asked.",
+    "smtpd",
+)
+LOOKUPHOST = Setting(
+    "lookuphost",
+    one_of("0", "1", "paranoid"),
+    "0",
+    "1: look up the client's name; `paranoid`: it counts only where it points back; 0 = never.",
+    "smtpd",
+)
+RBL = Setting[blocklists.Lists](
+    "rbl",
+    blocklists.parse,
+    (),
+    "DNS lists of clients, the first that has one decides: `base`, `-r base`, `-a base` (lets in).",
+    "smtpd",
+)
+RBLTIMEOUT = Setting(
+    "rbltimeout",
+    number(1, 60),
+    10,
+    "Seconds from connect that DNS lists and the client's name are waited for, at most.",
+    "smtpd",
+)
+RBLCODE = Setting(
+    "rblcode",
+    one_of("451", "553"),
+    "451",
+    "Reply code for clients on a DNS list: 451, or 553 as with rblsmtpd -b.",
     "smtpd",
 )
 DATABYTES = Setting(

@@ -29,18 +29,20 @@ def received(  # noqa: PLR0913 - the parts of the field
     mail_id: str,
     now: float,
     tls: str = "",
+    host: str = "",
 ) -> bytes:
     """A Received field in qmail-smtpd's shape. `protocol`: RFC 3848 keyword (ESMTPSA ...).
 
     `tls`: a comment on what it came encrypted with (TLS-1).
 
     `helo` and `user` come from the client: whatever is not plain becomes `?` (safeput, received.c).
+    `host`: the client's reverse name; a HELO that is the same is not repeated (SMTPD-17).
     """
     info = f"{_plain(user)}@" if user else ""
-    greeted = f" (HELO {_plain(helo)})" if helo else ""
+    greeted = f" (HELO {_plain(helo)})" if helo and helo.lower() != host else ""
     secured = f" ({tls})" if tls else ""
     return (
-        f"Received: from unknown{greeted} ({info}{client})\r\n"
+        f"Received: from {_plain(host) or 'unknown'}{greeted} ({info}{client})\r\n"
         f"  by {by} with {protocol} id {mail_id}{secured}; {rfc5322_date(now)}\r\n"
     ).encode()
 

@@ -36,7 +36,7 @@ async def serve(settings: Settings, context: Context) -> None:
 
 
 def _courier(settings: Settings, control: Control) -> RemoteCourier:
-    servers = [s.strip() for s in settings.nameservers.split(",") if s.strip()]
+    servers = settings.nameserver_ips
     return RemoteCourier(
         resolver=DnsResolver(servers, port=settings.nameserver_port, seconds=settings.dns_seconds),
         routes=lambda: control.get(control_values.SMTPROUTES),

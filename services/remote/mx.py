@@ -1,4 +1,4 @@
-"""Which hosts take the mail of a domain, and in which order: the only module that knows dnspython.
+"""Which hosts take the mail of a domain, and in which order.
 
 It opens no connection to them, and never says Failed for what may be the name servers' fault.
 """
@@ -10,13 +10,9 @@ from ipaddress import ip_address
 from random import Random
 from typing import Protocol
 
-import dns.asyncresolver
-import dns.exception
-import dns.name
-import dns.rdatatype
-import dns.resolver
-from dns.rdtypes.ANY.MX import MX
+from dns.rdata import Rdata
 
+from tubepost.dns_client import DnsClient, NoSuchName, Trouble, exchangers
 from tubepost.outcome import Deferred, Failed
 
 MAX_EXCHANGERS = 16
@@ -90,23 +86,20 @@ class DnsResolver:
         seconds: float = 20.0,
         rng: Random | None = None,
     ) -> None:
-        self._dns = _resolver(nameservers, port) if nameservers else _configured()
-        self._dns.lifetime = seconds
-        self._dns.use_edns(0, 0, 1232)  # octets of an answer that no path has to split
-        self._dns.cache = dns.resolver.LRUCache()
+        self._dns = DnsClient(nameservers, port=port, seconds=seconds)
         self._rng = rng or Random()  # noqa: S311 - it spreads load, it guards nothing
 
     async def mail_hosts(self, domain: str) -> Found:
         """As in Resolver. Without an MX record the domain's own addresses are taken."""
         if domain.startswith("["):
             return _literal_hosts(domain)
-        answer = await self._records(domain, dns.rdatatype.MX)
+        answer = await self._records(domain, "MX")
         if isinstance(answer, Deferred | Failed):
             return answer
-        exchangers = [(r.preference, _text(r.exchange)) for r in answer if isinstance(r, MX)]
-        if not exchangers:
+        found = exchangers(answer)
+        if not found:
             return await self.addresses(domain)
-        names = [name for name in in_order(exchangers, self._rng) if name]
+        names = [name for name in in_order(found, self._rng) if name]
         return await self._hosts(names) if names else null_mx(domain)
 
     async def addresses(self, name: str) -> Found:
@@ -128,8 +121,7 @@ class DnsResolver:
 
     async def _of_host(self, name: str) -> tuple[list[Host], list[Deferred | Failed]]:
         """The IPv4 and IPv6 addresses of a host, IPv4 first, and what went wrong."""
-        kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
-        answers = await asyncio.gather(*(self._records(name, kind) for kind in kinds))
+        answers = await asyncio.gather(*(self._records(name, kind) for kind in ("A", "AAAA")))
         hosts: list[Host] = []
         problems: list[Deferred | Failed] = []
         for answer in answers:
@@ -139,36 +131,12 @@ class DnsResolver:
                 hosts += [Host(name, record.to_text()) for record in answer]
         return hosts, problems
 
-    async def _records(
-        self, name: str, kind: dns.rdatatype.RdataType
-    ) -> list[dns.rdata.Rdata] | Deferred | Failed:
+    async def _records(self, name: str, kind: str) -> Sequence[Rdata] | Deferred | Failed:
         """The records of one kind, none if the name has other kinds only."""
-        try:
-            absolute = dns.name.from_text(name, dns.name.root)
-        except dns.exception.DNSException:
+        answer = await self._dns.records(name, kind)
+        if isinstance(answer, NoSuchName):
             return no_such_host(name)
-        try:
-            answer = await self._dns.resolve(absolute, kind, search=False, raise_on_no_answer=False)
-        except dns.resolver.NXDOMAIN:
-            return no_such_host(name)
-        except (dns.exception.DNSException, OSError) as error:
-            return _lookup_failed(name, kind, error)
-        return list(answer.rrset or ())
-
-
-def _resolver(nameservers: Sequence[str], port: int) -> dns.asyncresolver.Resolver:
-    resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = list(nameservers)
-    resolver.port = port
-    return resolver
-
-
-def _configured() -> dns.asyncresolver.Resolver:
-    """The system's resolver; the one on this host where none is named (resolv.conf(5))."""
-    try:
-        return dns.asyncresolver.Resolver()
-    except dns.resolver.NoResolverConfiguration:
-        return _resolver(["127.0.0.1"], 53)
+        return _lookup_failed(name, kind, answer) if isinstance(answer, Trouble) else answer
 
 
 def _why_none(problems: Sequence[Deferred | Failed]) -> Deferred | Failed:
@@ -176,18 +144,11 @@ def _why_none(problems: Sequence[Deferred | Failed]) -> Deferred | Failed:
     return next((p for p in problems if isinstance(p, Deferred)), no_exchanger())
 
 
-def _lookup_failed(name: str, kind: dns.rdatatype.RdataType, error: Exception) -> Deferred:
-    why = "timed out" if isinstance(error, dns.exception.Timeout) else type(error).__name__
-    record = dns.rdatatype.to_text(kind)
-    text = f"{record} lookup of {name} failed temporarily ({why}). (#4.4.3)"
+def _lookup_failed(name: str, kind: str, trouble: Trouble) -> Deferred:
+    text = f"{kind} lookup of {name} failed temporarily ({trouble.why}). (#4.4.3)"
     return Deferred(text=text, status="4.4.3")
 
 
 def _literal_hosts(text: str) -> Found:
     ip = literal_address(text)
     return [Host(ip, ip)] if ip else no_such_host(text)
-
-
-def _text(name: dns.name.Name) -> str:
-    """A host name without its last dot; "" for the root, which a null MX names (RFC 7505)."""
-    return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""

@@ -12,6 +12,7 @@ from services.smtpd.gather import Gatherer
 from services.smtpd.gossip import Gossip
 from services.smtpd.intake import Intake
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.lookups import Lookups
 from services.smtpd.meter import Meter
 from services.smtpd.places import Place
 from services.smtpd.rates import Rates
@@ -22,6 +23,7 @@ from tubepost import metrics, subjects
 from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
+from tubepost.dns_client import DnsClient
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.ports import Bus
@@ -50,14 +52,26 @@ async def serve(settings: Settings, context: Context) -> None:
                 gatherer = Gatherer(control, directory, RelayList(bus, time.time), Room(bus), meter)
                 memory = Budget(settings.data_memory)
                 metrics.SMTP_DATA_MEMORY.set_function(lambda: memory.used)
-                parts = Parts(bus, control, gatherer, intake, memory)
+                dns = _dns(settings)
+                lookups = Lookups(control, dns, gatherer.relay_list)
+                parts = Parts(bus, control, gatherer, intake, lookups, memory)
                 listeners = {
                     place: Listener(place.name, place.kind, parts, tls, place.proxy)
                     for place in wanted
                 }
                 _show(context, parts)
-                async with background(_watch(context, bus, parts, wanted).run()):
+                context.health.checks["smtpd: dns"] = lambda: dns.away
+                async with background(
+                    _watch(context, bus, parts, wanted).run(),
+                    dns.watch(lambda: lookups.wishes.about_dns),
+                ):
                     await _listen(context, listeners, reuse_port=settings.reuse_port)
+
+
+def _dns(settings: Settings) -> DnsClient:
+    return DnsClient(
+        settings.nameserver_ips, port=settings.nameserver_port, seconds=settings.dns_seconds
+    )
 
 
 def _show(context: Context, parts: Parts) -> None:

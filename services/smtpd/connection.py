@@ -13,7 +13,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
-from services.smtpd import lines, pace, policy, replies
+from services.smtpd import findings, lines, pace, policy, replies
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
 from services.smtpd.opening import Opening
@@ -96,6 +96,7 @@ class Connection(Opening, Patience):
         self.hostname = listener.parts.control.greeting
         self._listener = listener
         self._client = Client("")
+        self._findings: findings.Findings | None = None
         self._in_data = False
         self._tally = pace.Tally()
         self._offered_codes = False
@@ -126,6 +127,7 @@ class Connection(Opening, Patience):
             await self._refuse(refusal)
             return
         self._enter()
+        self._findings = findings.begin(listener.parts.lookups, self._client)
         if await self._talks_early():
             self._client = replace(self._client, talked_early=True)
             refusal = policy.refusal(policy.GREETING, self._client)
@@ -174,6 +176,8 @@ class Connection(Opening, Patience):
         if self._entered:
             self._entered = False
             self._listener.parts.meter.leave(self._client)
+        if self._findings:
+            self._findings.drop()
 
     def _hang_up(self) -> None:
         """Nothing more is heard. Under TLS the connection lives on until the client agrees."""

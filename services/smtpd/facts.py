@@ -9,6 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tubepost import relay_denied
+from tubepost.sender_patterns import Patterns, Senders
 from tubepost.tcprules import Rule
 
 
@@ -102,6 +103,9 @@ class MailFacts:
     submitted: Use = NO_USE
 
 
+_NO_LINES, _NO_PATTERNS = Senders(), Patterns()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RcptFacts:
     """At RCPT: everything a decision about one recipient needs.
@@ -118,6 +122,8 @@ class RcptFacts:
     accepted_so_far: int = 0
     max_recipients: int = 1000
     bad_senders: frozenset[str] = frozenset()
+    sender_lines: Senders = _NO_LINES
+    bad_recipients: Patterns = _NO_PATTERNS
     local: bool = False
     in_rcpthosts: bool = False
     mailbox_exists: bool = False
@@ -132,8 +138,15 @@ class RcptFacts:
     badrcpt: Use = NO_USE
     relayed: Use = NO_USE
     relaying: bool = False
+    listed: bool = False
+    """Its address is on the relay list: asked where a rule would refuse it all the same."""
     postmaster: bool = False
     """Named without a domain: then the address is the operator's choice."""
+
+    @property
+    def sender_exempt(self) -> bool:
+        """badmailfrom says that nothing is asked about this sender."""
+        return self.sender.lower() in self.sender_lines.exempt
 
     @property
     def ours(self) -> bool:
@@ -149,6 +162,31 @@ class RcptFacts:
     def needs_relay(self) -> bool:
         """Only the relay list can allow this recipient now: it has to be asked."""
         return not (self.ours or self.client.rule.relays or self.client.user)
+
+
+class Domain(Enum):
+    """What DNS says of a domain. UNKNOWN: its name servers, or ours, did not answer."""
+
+    EXISTS = "exists"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrangerFacts:
+    """At RCPT, of a client that may not relay: what costs a look-up, asked after all else.
+
+    `listing`: the reply for a client on a DNS list, "" = on none. `name`: the client's reverse
+    name, "" = it has none, None = not asked or not known.
+    """
+
+    rcpt: RcptFacts
+    listing: str = ""
+    bad_helo: Patterns = _NO_PATTERNS
+    helo_check: str = "0"
+    helo_domain: Domain = Domain.EXISTS
+    name: str | None = None
+    sender_domain: Domain = Domain.EXISTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

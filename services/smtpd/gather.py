@@ -80,6 +80,8 @@ class Gatherer:
             return facts
         if facts.needs_relay and await self.directory.confirmed_domain(recipient.domain):
             facts = replace(facts, local=True)
+        if facts.ours and self._is_blocked(client):
+            facts = replace(facts, listed=await self.relay_list.lookup(client.ip) is not None)
         if facts.local:
             return await self._with_mailbox(facts, recipient)
         if facts.needs_relay and not client.proxy and self.may_use_list(client.ip):
@@ -88,6 +90,7 @@ class Gatherer:
 
     def _at_hand(self, client: Client, transaction: Transaction, recipient: Address) -> RcptFacts:
         get = self.control.get
+        senders = get(smtp_values.BADMAILFROM)
         return RcptFacts(
             client=client,
             sender=verp.owner(transaction.sender),
@@ -95,7 +98,9 @@ class Gatherer:
             size=transaction.size,
             accepted_so_far=len(transaction.recipients),
             max_recipients=get(smtp_values.MAXRCPT),
-            bad_senders=get(smtp_values.BADMAILFROM),
+            bad_senders=senders.exact,
+            sender_lines=senders,
+            bad_recipients=get(smtp_values.BADRCPTTO),
             local=recipient.domain in self.directory.domains,
             in_rcpthosts=in_hosts(recipient.domain, get(smtp_values.RCPTHOSTS)),
             relay_denied=get(smtp_values.RELAYDENIED),
@@ -103,6 +108,11 @@ class Gatherer:
             badrcpt=self.meter.use(BADRCPT, client),
             relaying=bool(transaction.relay_user),
         )
+
+    def _is_blocked(self, client: Client) -> bool:
+        """A rule blocks it, and only a login can help (RBL-1)."""
+        blocked = client.rule.variables.get("RBLSMTPD") and not client.user
+        return bool(blocked) and not client.proxy and self.may_use_list(client.ip)
 
     async def _with_mailbox(self, facts: RcptFacts, recipient: Address) -> RcptFacts:
         account = await self.directory.confirmed_account(recipient)

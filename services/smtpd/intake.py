@@ -28,6 +28,7 @@ class Source:
 
     `tls`: what it came encrypted with, "" in the clear.
     `submitted`: a user gave it to us, on whatever listener serves users.
+    `host`: the client's reverse name, "" = it has none or nobody asked.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     protocol: str
     tls: str = ""
     submitted: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Intake:
             mail_id=mail_id,
             now=now,
             tls=source.tls,
+            host=source.host,
         )
         domains = self._directory.domains
         routes = [route(address, domains) for address in envelope.recipients]
@@ -96,7 +99,8 @@ class Intake:
             "helo": source.helo,
             "user": source.user,
         }
-        maillog.accepted(mail_id, facts, source=source.name, tls=source.tls)
+        logged = {**facts, "host": source.host} if source.host else facts
+        maillog.accepted(mail_id, logged, source=source.name, tls=source.tls)
         count = len(envelope.recipients)
         self._events.emit(
             "accepted", mail_id, at=now, **facts, source=source.name, count=count, bounce_of=""

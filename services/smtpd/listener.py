@@ -11,6 +11,7 @@ from services.smtpd.budget import Budget
 from services.smtpd.facts import Kind
 from services.smtpd.gather import Gatherer
 from services.smtpd.intake import Intake
+from services.smtpd.lookups import Lookups
 from services.smtpd.meter import Meter
 from tubepost import metrics
 from tubepost.control import Control
@@ -35,6 +36,7 @@ class Parts:
     control: Control
     gather: Gatherer
     intake: Intake
+    lookups: Lookups | None = None
     memory: Budget = field(default_factory=Budget)
     backends: Backends = field(default_factory=Backends)
 

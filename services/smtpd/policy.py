@@ -8,7 +8,7 @@ filters join a chain here; nothing else changes.
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts
+from services.smtpd.facts import Client, DataFacts, MailFacts, RcptFacts, StrangerFacts
 from services.smtpd.policies import (
     client,
     hostile,
@@ -19,6 +19,7 @@ from services.smtpd.policies import (
     rates,
     recipient,
     sender,
+    stranger,
 )
 from services.smtpd.refusal import Refusal
 
@@ -49,6 +50,8 @@ MAIL: Chain[MailFacts] = (
 RCPT: Chain[RcptFacts] = (
     client.blocked_by_rule,
     sender.bad_sender,
+    sender.bad_sender_by_pattern,
+    recipient.bad_recipient,
     recipient.too_many_recipients,
     rates.too_many_recipients,
     rates.too_many_unknown,
@@ -58,6 +61,14 @@ RCPT: Chain[RcptFacts] = (
     recipient.no_mailbox,
     quota.over_quota,
 )
+
+STRANGER: Chain[StrangerFacts] = (
+    stranger.on_a_list,
+    stranger.bad_helo,
+    stranger.bad_sender_of_stranger,
+    stranger.no_sender_domain,
+)
+"""At RCPT, where RCPT has nothing against it and the client may not relay: costly to know."""
 
 DATA: Chain[DataFacts] = (
     mail.bare_line_ends,

@@ -140,9 +140,11 @@ class Session(LoginConnection):
             facts = await self._listener.parts.gather.about_recipient(
                 self._client, transaction, recipient, postmaster=postmaster
             )
+            refusal = policy.refusal(policy.RCPT, facts)
+            if refusal is None and self._findings:
+                refusal = await self._findings.refusal(facts)
         except Unavailable:
             return Refusal("unavailable", "451 unable to check this recipient now (#4.3.0)")
-        refusal = policy.refusal(policy.RCPT, facts)
         self._listener.parts.meter.recipient_judged(facts, refusal)
         if refusal is None:
             transaction.relay_user = facts.relay_user or transaction.relay_user
@@ -206,10 +208,11 @@ class Session(LoginConnection):
 
     async def _take(self, transaction: Transaction, body: bytes) -> str:
         """Into the queue; the reply."""
+        source = self._source(transaction)
+        if self._findings:
+            source = replace(source, host=await self._findings.shown_name())
         try:
-            done = await self._listener.parts.intake.accept(
-                transaction.envelope, body, self._source(transaction)
-            )
+            done = await self._listener.parts.intake.accept(transaction.envelope, body, source)
         except StoreFull:
             return "452 queue is full, try again later (#4.3.1)"
         except Unavailable:

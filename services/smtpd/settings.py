@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from services.smtpd import places
 from tubepost.errors import BadInput
-from tubepost.settings import Listen, TlsSettings
+from tubepost.settings import DnsSettings, Listen, TlsSettings
 
 
 def _listeners(text: str) -> str:
@@ -17,7 +17,7 @@ def _listeners(text: str) -> str:
     return text
 
 
-class Settings(TlsSettings):
+class Settings(TlsSettings, DnsSettings):
     """TUBEPOST_SMTP and so on."""
 
     smtp: Listen = Field("127.0.0.1:2525", description="HOST:PORT for mail from other hosts.")

@@ -14,10 +14,12 @@ import pytest
 from ctl import certificate
 from services.smtpd.facts import Kind
 from tests.conversations.play import ConversationError, conversation, play
+from tests.dns_server import DnsServer, serving_dns
 from tests.smtpd.listening import listening
 from tests.smtpd.running import Smtpd, running
 from tubepost import subjects
 from tubepost.certificates import DEFAULT, Certificates, Pair
+from tubepost.dns_client import DnsClient
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
 
@@ -30,7 +32,7 @@ TCPRULES = (
     '127.0.0.5:allow,RBLSMTPD="-go away"',
     '127.0.0.6:allow,DATABYTES="200"',
 )
-SETTINGS = {
+SETTINGS: dict[str, dict[str, str | tuple[str, ...]]] = {
     "auth-on-mx": {"authonmx": "1", "autholdline": "1"},
     "submission-auth-plaintext": {"authplaintext": "1", "authmechanisms": "login plain"},
     "submission-cram-md5": {"authmechanisms": "plain cram-md5"},
@@ -46,6 +48,16 @@ SETTINGS = {
     "rate-relayed": {"smtprates": "relayed:2/h"},
     "submission-rate": {"smtprates": "submitted:2/h"},
     "submission-rate-guessing": {"smtprates": "errors:3/h"},
+    "dns-rbl": {"rbl": ("-a wl.example", "bl.example")},
+    "dns-rbl-553": {"rbl": "bl.example:go away, %IP%", "rblcode": "553"},
+    "dns-mfdnscheck": {"mfdnscheck": "1"},
+    "dns-badmailfrom": {
+        "badmailfrom": ("@pool.example=", "~pool.example", "@web.example+", "*%*", "?a%b@x.example")
+    },
+    "dns-badhelo": {"badhelo": ("localhost", "*.pool.example", "!mx.pool.example")},
+    "dns-helocheck": {"helocheck": "M"},
+    "dns-badrcptto": {"badrcptto": ("@far.example", "*spam*@example.net", "!nospam@example.net")},
+    "dns-lookuphost": {"lookuphost": "1"},
 }
 """Control settings that only one file speaks of."""
 
@@ -60,6 +72,19 @@ VARIABLES = {
     "x70000": "x" * 70_000,
     "hops99": "Received: by x\\r\\n" * 99,
 }
+
+
+ZONE = """
+11.0.0.127.bl.example. IN A 127.0.0.2
+11.0.0.127.bl.example. IN TXT "listed, see http://bl.example/?ip=127.0.0.11"
+12.0.0.127.bl.example. IN A 127.255.255.254
+13.0.0.127.bl.example. IN A 127.0.0.2
+13.0.0.127.wl.example. IN A 127.0.0.2
+14.0.0.127.in-addr.arpa. IN PTR dial14.pool.example.
+sender.example. IN MX 10 mail.sender.example.
+null.example. IN MX 0 .
+"""
+"""What the name server of the conversations named dns-... knows; dead.example does not answer."""
 
 
 async def set_up(smtpd: Smtpd) -> None:
@@ -98,10 +123,17 @@ def cert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return found, key
 
 
+def ask(zone: DnsServer) -> DnsClient:
+    zone.failing = {("dead.example", "*")}
+    return DnsClient(["127.0.0.1"], port=zone.port)
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -> None:
     tls = Certificates(Pair(DEFAULT, *cert)).context
-    async with running(bus, tls) as smtpd, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        zone = await stack.enter_async_context(serving_dns(ZONE))
+        smtpd = await stack.enter_async_context(running(bus, tls, dns=ask(zone)))
         await set_up(smtpd)
         await smtpd.set(**SETTINGS.get(path.stem, {}))
         listener = "submission" if path.stem.startswith("submission") else "smtp"

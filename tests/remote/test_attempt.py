@@ -7,7 +7,7 @@ import pytest
 
 from services.remote.attempt import RemoteCourier
 from services.remote.mx import DnsResolver
-from tests.remote.dns_server import DnsServer, serving_dns
+from tests.dns_server import DnsServer, serving_dns
 from tests.remote.smtp_peer import MemoryPeer, listening, speaking
 from tubepost import smtproutes
 from tubepost.delivery import Courier, Mail

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 
 from services.remote.mx import DnsResolver, Host, in_order, literal_address
-from tests.remote.dns_server import DnsServer, serving_dns
+from tests.dns_server import DnsServer, serving_dns
 from tubepost.outcome import Deferred, Failed
 
 ZONE = """

@@ -14,6 +14,7 @@ from services.smtpd.gather import Gatherer
 from services.smtpd.gossip import Gossip
 from services.smtpd.intake import Intake
 from services.smtpd.listener import Listener, Parts
+from services.smtpd.lookups import Lookups
 from services.smtpd.meter import Meter
 from services.smtpd.rates import Rates
 from services.smtpd.room import Room
@@ -23,6 +24,7 @@ from tubepost import subjects
 from tubepost.address import parse_address
 from tubepost.control import Control
 from tubepost.directory import Account, Directory, account_key, account_value, domain_key
+from tubepost.dns_client import DnsClient
 from tubepost.keyed import Bucket
 from tubepost.mailstore import MailStore, held
 from tubepost.nats_bus import NatsBus
@@ -52,6 +54,7 @@ class Smtpd:
     ports: dict[str, int] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
+    lookups: Lookups | None = None
 
     async def set(self, **settings: str | Iterable[str]) -> None:
         """Control settings: one line, or several."""
@@ -122,7 +125,10 @@ class Smtpd:
 
 @contextlib.asynccontextmanager
 async def running(
-    bus: NatsBus, tls: ssl.SSLContext | None = None, clock: Clock = time.time
+    bus: NatsBus,
+    tls: ssl.SSLContext | None = None,
+    clock: Clock = time.time,
+    dns: DnsClient | None = None,
 ) -> AsyncIterator[Smtpd]:
     """smtpd as services/smtpd/app.py puts it together, without its process.
 
@@ -135,6 +141,7 @@ async def running(
     meter = Meter(gossip.rates, control, clock, gossip.wake)
     relay_list = RelayList(bus, time.time)
     smtpd = Smtpd(bus, control, directory, relay_list, intake, gossip, meter, clock, told=told)
+    smtpd.lookups = Lookups(control, dns, relay_list) if dns else None
     async with background(control.run(), directory.run(), gossip.run()):
         await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
         await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)
@@ -158,7 +165,7 @@ async def _listen(
     gatherer = Gatherer(
         smtpd.control, smtpd.directory, smtpd.relay_list, Room(smtpd.bus), smtpd.meter
     )
-    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake)
+    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake, lookups=smtpd.lookups)
     listener = Listener(name, kind, parts, tls)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(sessions(listener), "127.0.0.1", 0, backlog=512)

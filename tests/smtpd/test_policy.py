@@ -9,8 +9,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.smtpd import policy
-from services.smtpd.facts import Client, Kind, Load, MailFacts, RcptFacts, Sending, Use
+from services.smtpd.facts import (
+    Client,
+    Domain,
+    Kind,
+    Load,
+    MailFacts,
+    RcptFacts,
+    Sending,
+    StrangerFacts,
+    Use,
+)
 from services.smtpd.policies.recipient import in_hosts
+from tubepost.sender_patterns import parse_hosts, parse_recipients, parse_senders
 from tubepost.tcprules import Rule
 
 BADMAILFROM = "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)"
@@ -357,3 +368,55 @@ def test_who_may_not_relay_hears_of_no_senders() -> None:
     found = policy.refusal(policy.RCPT, facts(local=False, relay_user=""))
     assert found
     assert found.verdict == "rcpthosts"
+
+
+def stranger(**changes: Any) -> str:
+    """The verdict and code of the chain for those who may not relay, "" where it accepts."""
+    refusal = policy.refusal(policy.STRANGER, replace(StrangerFacts(rcpt=facts()), **changes))
+    return f"{refusal.verdict} {refusal.reply[:3]}" if refusal else ""
+
+
+def test_badrcptto_holds_for_relay_clients_too_and_is_tested_before_the_relay_is() -> None:
+    bad = parse_recipients(("@far.example",))
+    wanted = facts(recipient="x@Far.example", bad_recipients=bad, local=False)
+    assert reply(wanted).startswith("553 sorry, your envelope recipient is in my badrcptto list")
+    assert reply(replace(wanted, client=Client("192.0.2.1", RELAYS))).startswith("553 ")
+    assert reply(replace(wanted, recipient="x@near.example")) == RCPTHOSTS
+
+
+def test_an_exempt_sender_is_in_no_list() -> None:
+    lines = parse_senders(("?Joe@example.org", "*@example.org"))
+    listed = facts(bad_senders=frozenset({"@example.org"}), sender_lines=lines)
+    assert reply(listed) == ""
+    assert reply(replace(listed, sender="ann@example.org")) == BADMAILFROM
+    assert reply(replace(listed, sender="ann@example.org", bad_senders=frozenset())) == BADMAILFROM
+    assert reply(replace(listed, sender="")) == ""
+
+
+def test_order_of_the_chain_for_strangers() -> None:
+    """Everything is wrong at once; what is put right one by one shows the next refusal."""
+    base = facts(
+        client=Client("192.0.2.1", helo="Localhost"),
+        sender_lines=parse_senders(("@example.org+",)),
+    )
+    wrong: dict[str, Any] = {
+        "listing": "451 go away",
+        "bad_helo": parse_hosts(("localhost",)),
+        "rcpt": base,
+        "sender_domain": Domain.MISSING,
+    }
+    found = []
+    for right in ("listing", "bad_helo", "rcpt", "sender_domain"):
+        found.append(stranger(**wrong))
+        del wrong[right]
+    assert found == ["rbl 451", "badhelo 553", "badmailfrom 553", "mfdnscheck 553"]
+    assert stranger(**wrong) == ""
+
+
+def test_what_dns_does_not_say_is_temporary_or_no_reason() -> None:
+    assert stranger(sender_domain=Domain.UNKNOWN) == "mfdnscheck 451"
+    assert stranger(helo_check="a", helo_domain=Domain.UNKNOWN) == "badhelo 553"  # no HELO at all
+    greeted = facts(client=Client("192.0.2.1", helo="x.example"))
+    assert stranger(rcpt=greeted, helo_domain=Domain.UNKNOWN) == "badhelo 451"
+    assert stranger(rcpt=greeted, helo_check="=", name=None) == ""
+    assert stranger(rcpt=greeted, helo_check="=", name="") == "badhelo 553"

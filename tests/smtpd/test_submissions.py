@@ -63,7 +63,7 @@ async def test_a_user_sends_over_submissions(
         assert await client.ask(f"AUTH PLAIN {BOB}") == "235 2.0.0 ok, go ahead (#2.0.0)"
         await client.begin_mail("joe@example.org")
         await client.say(b"hi\r\n.\r\n")
-        assert (await client.reply()).startswith("250 ok ")
+        assert (await client.reply()).startswith("250 2.0.0 ok ")
     record, field, _ = await smtpd.only_mail()
     seen = "2001:db8::7" if proxied else host
     assert f" (bob@example.net@{seen})\r\n".encode() in field

@@ -20,7 +20,15 @@ NETWORKS = ("relaynetworks", "proxynetworks", "clusternetworks")
 TAKEN: dict[str, list[Lines]] = {
     "smtpgreeting": [("mx.example.org no spam",)],
     "rcpthosts": [(), ("example.org", ".example.net")],
-    "badmailfrom": [(), ("spam@example.org", "@example.net")],
+    "badmailfrom": [(), ("spam@example.org", "@example.net"), ("?a@b.c", "@b.c+", "~b.c", "!*@b")],
+    "badrcptto": [(), ("spam@example.org", "@example.net", "*@x.*", "!a@x.y")],
+    "badhelo": [(), ("localhost", "*.example.org", "!mx.example.org")],
+    "helocheck": [("0",), (".",), ("=",), ("A",), ("m",)],
+    "mfdnscheck": [("0",), ("1",)],
+    "lookuphost": [("0",), ("1",), ("paranoid",)],
+    "rbl": [(), ("bl.example", "-a wl.example", "-r x.example=127.0.0.2,127.0.0.4-9:no %IP%")],
+    "rbltimeout": [("1",), ("60",)],
+    "rblcode": [("451",), ("553",)],
     "databytes": [("0",), (str(2**40),)],
     "enhancedstatuscodes": [("0",), ("1",)],
     "localips": [(), ("192.0.2.1", "2001:db8::1")],
@@ -51,7 +59,15 @@ TAKEN: dict[str, list[Lines]] = {
 REFUSED: dict[str, list[Lines]] = {
     "smtpgreeting": [(), ("a", "b")],
     "rcpthosts": [("a b",)],
-    "badmailfrom": [("example.org",)],
+    "badmailfrom": [("example.org",), ("+@example.org",), ("?example.org",), ("~",), ("a b*@x",)],
+    "badrcptto": [("example.org",), ("!",)],
+    "badhelo": [("a b",), ("a@b",)],
+    "helocheck": [("1",), (), ("!",)],
+    "mfdnscheck": [("2",), ("",)],
+    "lookuphost": [("2",), ()],
+    "rbl": [("-x bl.example",), ("bl.example=1.2.3.4",), ("-r ",), ("a.b=127.0.0.9-2",)],
+    "rbltimeout": [("0",), ("61",)],
+    "rblcode": [("550",), ()],
     "databytes": [("-1",), (str(2**40 + 1),), ("x",), (), ("1", "2")],
     "enhancedstatuscodes": [("2",), ("yes",)],
     "localips": [("192.0.2.0/24",), ("mail.example.org",)],
@@ -123,10 +139,10 @@ def test_rcpthosts_are_hosts_and_what_is_below_them() -> None:
 
 
 def test_badmailfrom_are_senders_and_hosts() -> None:
-    assert parsed("badmailfrom", "Spam@Example.org", "@Example.NET", " ") == {
-        "spam@example.org",
-        "@example.net",
-    }
+    found = smtp_values.BADMAILFROM.parse(("Spam@Example.org", "@Example.NET", " "))
+    assert found.exact == {"spam@example.org", "@example.net"}
+    assert not found.wild
+    assert not found.need_name
     for bad in ("example.org", "@", "@@x.y", "a b@x.y"):
         refused("badmailfrom", bad)
 

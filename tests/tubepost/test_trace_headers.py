@@ -1,5 +1,7 @@
 """The fields a mail collects on its way, and that no client can forge one."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,13 @@ def field(helo: str = "client.example", user: str = "", now: float = NOW) -> byt
         mail_id="018b",
         now=now,
     )
+
+
+def test_received_with_the_clients_name_and_a_helo_only_where_it_is_another() -> None:
+    parts: dict[str, Any] = {"user": "", "by": "mx", "protocol": "SMTP", "mail_id": "1", "now": NOW}
+    for helo, shown in (("x.example", b" (HELO x.example)"), ("Mail.Example", b"")):
+        found = received(client="192.0.2.7", helo=helo, host="mail.example", **parts)
+        assert found.startswith(b"Received: from mail.example" + shown + b" (192.0.2.7)\r\n")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def blocked_by_rule(facts: RcptFacts) -> Refusal | None:
     Who has logged in is not asked, as open-smtp has it.
     """
     text = facts.client.rule.variables.get("RBLSMTPD", "")
-    if not text or facts.client.user or facts.relay_user:
+    if not text or facts.client.user or facts.relay_user or facts.listed:
         return None
     code, text = (553, text[1:]) if text.startswith("-") else (451, text)
     return Refusal("rblsmtpd", f"{code} {text}")

@@ -12,6 +12,17 @@ def too_many_recipients(facts: RcptFacts) -> Refusal | None:
     return None
 
 
+def bad_recipient(facts: RcptFacts) -> Refusal | None:
+    """badrcptto, from everybody: tested before the relay is, as badmailfrom (SMTPD-20)."""
+    bad = facts.bad_recipients
+    if (bad.exact or bad.wild) and bad.has_address(facts.recipient.lower()):
+        return Refusal(
+            "badrcptto",
+            "553 sorry, your envelope recipient is in my badrcptto list (#5.7.1)",
+        )
+    return None
+
+
 def not_relayed(facts: RcptFacts) -> Refusal | None:
     """No open relay: the one place that decides it."""
     if facts.needs_relay and not facts.relay_user:

@@ -2,13 +2,26 @@
 
 from services.smtpd.facts import RcptFacts
 from services.smtpd.refusal import Refusal
+from tubepost.sender_patterns import fits
 
 
 def bad_sender(facts: RcptFacts) -> Refusal | None:
     """badmailfrom, tested before the relay is (SMTPD-5, SMTPD-6)."""
     sender = facts.sender.lower()
     domain = "@" + sender.rpartition("@")[2]
-    if sender and (sender in facts.bad_senders or domain in facts.bad_senders):
+    listed = sender in facts.bad_senders or domain in facts.bad_senders
+    if sender and listed and not facts.sender_exempt:
+        return Refusal(
+            "badmailfrom",
+            "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)",
+        )
+    return None
+
+
+def bad_sender_by_pattern(facts: RcptFacts) -> Refusal | None:
+    """badmailfrom's lines with wildcards (SMTPD-20)."""
+    wild = facts.sender_lines.wild
+    if wild and facts.sender and fits(wild, facts.sender.lower()) and not facts.sender_exempt:
         return Refusal(
             "badmailfrom",
             "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)",

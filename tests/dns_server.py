@@ -20,6 +20,8 @@ class DnsServer(asyncio.DatagramProtocol):
 
     `failing`: (name, type) pairs that get SERVFAIL; `silent`: pairs that get no answer at all; a
     type of "*" stands for all. Both may be changed while it runs. `asked` lists the questions.
+    While `holding` is set no question is answered; `let_go` answers those that came. `mute`: a
+    server that is not there.
     """
 
     def __init__(self, zone_text: str) -> None:
@@ -28,6 +30,9 @@ class DnsServer(asyncio.DatagramProtocol):
         self.failing: set[tuple[str, str]] = set()
         self.silent: set[tuple[str, str]] = set()
         self.asked: list[tuple[str, str]] = []
+        self.holding = self.mute = False
+        self._held: list[tuple[bytes, tuple[str, int]]] = []
+        self._came = asyncio.Event()
         self.port = 0
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -41,8 +46,26 @@ class DnsServer(asyncio.DatagramProtocol):
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, kind))
-        if not self.silent & {(name, kind), (name, "*")} and self._transport:
+        self._came.set()
+        if self.holding:
+            self._held.append((data, addr))
+        elif not self.mute and not self.silent & {(name, kind), (name, "*")} and self._transport:
             self._transport.sendto(self._answer(query, name, kind).to_wire(), addr)
+
+    async def came(self, questions: int) -> None:
+        """Waits until so many questions have come."""
+        async with asyncio.timeout(10.0):
+            while len(self.asked) < questions:
+                self._came.clear()
+                await self._came.wait()
+
+    def let_go(self) -> None:
+        """Answers what was held, in the order in which it came."""
+        self.holding = False
+        held, self._held = self._held, []
+        for data, addr in held:
+            self.asked.pop(0)
+            self.datagram_received(data, addr)
 
     def _answer(self, query: dns.message.Message, name: str, kind: str) -> dns.message.Message:
         response = dns.message.make_response(query)

@@ -1,0 +1,149 @@
+"""The DNS client over a real name server: what it keeps, asks once, and takes for no answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import cached_property
+
+import pytest
+
+from tests.dns_server import DnsServer, serving_dns
+from tubepost import dns_client
+from tubepost.dns_client import DnsClient, NoSuchName, Trouble
+from tubepost.tasks import background
+
+ZONE = """
+host.example. IN A 192.0.2.1
+text.example. IN TXT "one " "two"
+1.2.0.192.in-addr.arpa. IN PTR Host.example.
+2.2.0.192.in-addr.arpa. IN PTR a\\032b.example.
+"""
+PATIENCE = 10.0
+
+
+@pytest.fixture
+async def zone() -> AsyncIterator[DnsServer]:
+    async with serving_dns(ZONE) as server:
+        yield server
+
+
+@pytest.fixture
+def client(zone: DnsServer) -> DnsClient:
+    return DnsClient(["127.0.0.1"], port=zone.port, seconds=5.0)
+
+
+class Watched(DnsClient):
+    """Tells each time it was found out whether anybody answers."""
+
+    def _is_away(self, why: str) -> None:
+        super()._is_away(why)
+        self.looks.put_nowait(why)
+
+    @cached_property
+    def looks(self) -> asyncio.Queue[str]:
+        return asyncio.Queue()
+
+    async def look(self) -> str:
+        return await asyncio.wait_for(self.looks.get(), PATIENCE)
+
+
+async def test_records_none_and_no_such_name(client: DnsClient) -> None:
+    found = await client.records("host.example", "A")
+    assert not isinstance(found, NoSuchName | Trouble)
+    assert [record.to_text() for record in found] == ["192.0.2.1"]
+    assert await client.records("host.example", "MX") == []
+    assert await client.records("absent.example", "A") == NoSuchName()
+    assert await client.records("a..b", "A") == NoSuchName()
+
+
+async def test_texts_are_joined_and_names_are_host_names(client: DnsClient) -> None:
+    found = await client.records("text.example", "TXT")
+    assert not isinstance(found, NoSuchName | Trouble)
+    assert dns_client.texts(found) == ["one two"]
+    assert dns_client.reverse_name("fe80::1%eth0") == dns_client.reverse_name("fe80::1")
+    for ip, names in (("192.0.2.1", ["host.example"]), ("192.0.2.2", [])):
+        found = await client.records(dns_client.reverse_name(ip), "PTR")
+        assert not isinstance(found, NoSuchName | Trouble)
+        assert dns_client.hosts(found) == names
+
+
+async def test_an_answer_is_kept_and_so_is_a_no(zone: DnsServer, client: DnsClient) -> None:
+    for _ in range(3):
+        await client.records("host.example", "A")
+        await client.records("absent.example", "A")
+    assert zone.asked == [("host.example", "A"), ("absent.example", "A")]
+
+
+async def test_the_same_question_is_asked_once_for_all_who_wait(
+    zone: DnsServer, client: DnsClient
+) -> None:
+    zone.holding = True
+    waiting = [asyncio.create_task(client.records("HOST.example", "A")) for _ in range(5)]
+    await zone.came(1)
+    waiting[0].cancel()  # one that goes away takes the answer from nobody
+    zone.let_go()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert all(isinstance(answer, list) for answer in found[1:])
+    assert zone.asked == [("host.example", "A")]
+
+
+async def test_questions_at_once_are_bounded(
+    zone: DnsServer, client: DnsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_client, "MAX_WAITING", 1)
+    zone.holding = True
+    first = asyncio.create_task(client.records("host.example", "A"))
+    await zone.came(1)
+    assert await client.records("text.example", "TXT") == Trouble("too many questions at once")
+    zone.let_go()
+    assert await first
+    assert await client.records("text.example", "TXT")
+
+
+async def test_an_error_of_the_server_is_trouble(zone: DnsServer, client: DnsClient) -> None:
+    zone.failing = {("host.example", "A")}
+    assert await client.records("host.example", "A") == Trouble("NoNameservers")
+
+
+async def test_silence_of_one_zone_is_no_dead_resolver(zone: DnsServer) -> None:
+    client = Watched(["127.0.0.1"], port=zone.port, seconds=0.2)
+    zone.silent = {("host.example", "*")}
+    async with background(client.watch(lambda: True, every=0.01)):
+        assert await client.records("host.example", "A") == Trouble("timed out")
+        assert await client.look() == ""
+        assert zone.asked[-1][1] == "NS"
+        assert await client.records("text.example", "TXT")
+
+
+async def test_silence_of_all_is_seen_and_so_is_the_end_of_it(
+    zone: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_client, "PROBE_SECONDS", 0.2)
+    client = Watched(["127.0.0.1"], port=zone.port, seconds=0.2)
+    zone.mute = True
+    async with background(client.watch(lambda: True, every=0.01)):
+        assert await client.records("host.example", "A") == Trouble("timed out")
+        assert await client.look() == client.away == "no name server answers"
+        zone.mute = False
+        while await client.look():
+            pass
+        assert client.away == ""
+    assert not isinstance(await client.records("host.example", "A"), Trouble)
+
+
+async def test_nobody_is_asked_whether_he_is_there_while_no_setting_wants_dns(
+    zone: DnsServer,
+) -> None:
+    client = DnsClient(["127.0.0.1"], port=zone.port, seconds=0.2)
+    zone.mute = True
+    wanted = asyncio.Event()
+
+    def asked() -> bool:
+        wanted.set()
+        return False
+
+    async with background(client.watch(asked, every=0.01)):
+        await client.records("host.example", "A")
+        await asyncio.wait_for(wanted.wait(), PATIENCE)
+    assert {kind for _, kind in zone.asked} == {"A"}
+    assert client.away == ""

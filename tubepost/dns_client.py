@@ -1,0 +1,173 @@
+"""Asks name servers, for all who need to know: the only module that knows dnspython.
+
+Answers are kept for their time to live; the same question is asked once however many wait for it.
+It never takes a fault of the name servers for an answer: that is Trouble, which is temporary.
+"""
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.resolver
+import dns.reversename
+from dns.rdata import Rdata
+from dns.rdtypes.ANY.MX import MX
+from dns.rdtypes.ANY.PTR import PTR
+from dns.rdtypes.ANY.TXT import TXT
+
+from tubepost import maillog
+from tubepost.address import parse_domain
+from tubepost.errors import BadInput
+
+MAX_KEPT = 20_000
+"""Answers kept at most; the ones unused for longest go."""
+MAX_WAITING = 1000
+"""Different questions under way at once: each has a socket."""
+PROBE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchName:
+    """The name servers say that there is nothing by that name (or it can be no name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Nobody knows now. `why`: `timed out`, or the kind of the error."""
+
+    why: str
+
+
+Answer = Sequence[Rdata] | NoSuchName | Trouble
+"""The records, none where the name has other kinds only; or why there is no answer."""
+
+
+class DnsClient:
+    """Asks `nameservers` (IPs), or those of /etc/resolv.conf, for up to `seconds` a question."""
+
+    def __init__(
+        self, nameservers: Sequence[str] = (), *, port: int = 53, seconds: float = 20.0
+    ) -> None:
+        self._dns = _resolver(nameservers, port) if nameservers else _configured()
+        self._dns.lifetime = seconds
+        self._dns.use_edns(0, 0, 1232)  # octets of an answer that no path has to split
+        self._probe = copy.copy(self._dns)
+        self._probe.lifetime, self._probe.cache = PROBE_SECONDS, None
+        self._dns.cache = dns.resolver.LRUCache(MAX_KEPT)
+        self._waiting: dict[tuple[str, str], asyncio.Task[Answer]] = {}
+        self._in_doubt = asyncio.Event()
+        self.away = ""
+
+    async def records(self, name: str, kind: str) -> Answer:
+        """The records of one kind (`MX`) that a name has."""
+        question = (name.lower(), kind)
+        task = self._waiting.get(question)
+        if task is None:
+            if len(self._waiting) >= MAX_WAITING:
+                return Trouble("too many questions at once")
+            task = self._waiting[question] = asyncio.create_task(self._ask(name, kind))
+            task.add_done_callback(lambda _: self._waiting.pop(question, None))
+        return await asyncio.shield(task)  # others may wait for it too
+
+    async def _ask(self, name: str, kind: str) -> Answer:
+        try:
+            absolute = dns.name.from_text(name, dns.name.root)
+        except (dns.exception.DNSException, UnicodeError):
+            return NoSuchName()
+        try:
+            answer = await self._dns.resolve(absolute, kind, search=False, raise_on_no_answer=False)
+        except dns.resolver.NXDOMAIN:
+            return NoSuchName()
+        except (dns.exception.DNSException, OSError) as error:
+            if not _was_answered(error):
+                self._in_doubt.set()
+            timed_out = isinstance(error, dns.exception.Timeout)
+            return Trouble("timed out" if timed_out else type(error).__name__)
+        return list(answer.rrset or ())
+
+    async def watch(self, wanted: Callable[[], bool], *, every: float = 3.0) -> None:
+        """For ever: `away` says why nobody answers at all, "" while somebody does.
+
+        After a question that got no answer the root is asked for: a dead zone is no dead resolver.
+        """
+        while True:
+            await self._in_doubt.wait()
+            self._in_doubt.clear()
+            while wanted() and not await self._answers():
+                self._is_away("no name server answers")
+                await asyncio.sleep(every)
+            self._is_away("")
+
+    def _is_away(self, why: str) -> None:
+        if why != self.away:
+            maillog.dns_away(why) if why else maillog.dns_back()
+        self.away = why
+
+    async def _answers(self) -> bool:
+        try:
+            await self._probe.resolve(dns.name.root, "NS", search=False, raise_on_no_answer=False)
+        except (dns.exception.DNSException, OSError) as error:
+            return _was_answered(error)
+        return True
+
+
+def exchangers(answer: Sequence[Rdata]) -> list[tuple[int, str]]:
+    """(preference, host) of MX records; the host is "" for a null MX (RFC 7505)."""
+    return [(r.preference, host_name(r.exchange)) for r in answer if isinstance(r, MX)]
+
+
+def hosts(answer: Sequence[Rdata]) -> list[str]:
+    """The names that PTR records point to, as far as they can be host names."""
+    found = []
+    for record in answer:
+        if isinstance(record, PTR):
+            with contextlib.suppress(BadInput):
+                found.append(parse_domain(host_name(record.target)))
+    return found
+
+
+def texts(answer: Sequence[Rdata]) -> list[str]:
+    """What TXT records say, the strings of each joined; octets that are no ASCII become `?`."""
+    return [
+        b"".join(r.strings).decode("ascii", "replace").replace("\ufffd", "?")
+        for r in answer
+        if isinstance(r, TXT)
+    ]
+
+
+def reverse_name(ip: str) -> str:
+    """The name whose PTR record names the host with this address (its interface left out)."""
+    return dns.reversename.from_address(ip.partition("%")[0]).to_text(omit_final_dot=True)
+
+
+def host_name(name: dns.name.Name) -> str:
+    """A host name without its last dot; "" for the root."""
+    return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""
+
+
+def _was_answered(error: Exception) -> bool:
+    """Whether any name server said anything: then they are there, whatever they said."""
+    if not isinstance(error, dns.exception.DNSException):
+        return False
+    tries = error.kwargs.get("errors") or ()
+    return any(response is not None for *_, response in tries)
+
+
+def _resolver(nameservers: Sequence[str], port: int) -> dns.asyncresolver.Resolver:
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = list(nameservers)
+    resolver.port = port
+    return resolver
+
+
+def _configured() -> dns.asyncresolver.Resolver:
+    """The system's resolver; the one on this host where none is named (resolv.conf(5))."""
+    try:
+        return dns.asyncresolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        return _resolver(["127.0.0.1"], 53)
