@@ -48,6 +48,7 @@ class Platform:
         self.log = data.with_name(data.name + ".log")
         self.addresses: dict[str, Address] = {}
         self.ready_line = ""
+        self.environment: dict[str, str] = {}
         self._up: subprocess.Popen[str] | None = None
 
     # --- life
@@ -59,7 +60,11 @@ class Platform:
         command = [TUBEPOST, "up", f"--data={self.data}", *ports, "--admin=127.0.0.1:0"]
         with self.log.open("a") as log:
             self._up = subprocess.Popen(
-                [*command, *self._options], stdout=subprocess.PIPE, stderr=log, text=True
+                [*command, *self._options],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **self.environment},
             )
         self.ready_line = self._first_line()
         words = dict(word.split("=") for word in self.ready_line.split()[1:])

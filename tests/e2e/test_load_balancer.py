@@ -4,6 +4,7 @@ What rules is the address of the client of the balancer, never the balancer's ow
 """
 
 import smtplib
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import Address, Platform, free_port, until
+from tests.e2e.platform import Address, Platform, until
 from tests.e2e.tools import require
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -33,7 +34,8 @@ Balance = Callable[[str], Address]
 @contextmanager
 def haproxy(folder: Path, port: int, proxy: str) -> Iterator[Address]:
     """A balancer before a port; where it listens."""
-    own = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as probe:  # HAProxy wants a number
+        own = int(probe.getsockname()[1])
     config = folder / f"{proxy}.cfg"
     config.write_text(CONFIG.format(own=own, port=port, proxy=proxy))
     program = require("haproxy", "haproxy")
@@ -61,7 +63,9 @@ def mail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     try:
         platform.start().with_accounts("ann")
         platform.ok("control", "set", "proxynetworks", "127.0.0.1")
-        platform.ok("control", "set", "tcprules", '127.0.0.9:allow,RELAYCLIENT=""', "127.0.0.3:deny")
+        platform.ok(
+            "control", "set", "tcprules", '127.0.0.9:allow,RELAYCLIENT=""', "127.0.0.3:deny"
+        )
         yield platform
         assert platform.stop() == 0
     finally:
@@ -69,9 +73,7 @@ def mail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture(params=["send-proxy", "send-proxy-v2"])
-def balanced(
-    mail: Platform, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Address]:
+def balanced(mail: Platform, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Address]:
     with ExitStack() as stack:
         _, port = mail.addresses["balanced"]
         yield stack.enter_context(haproxy(tmp_path, port, request.param))
