@@ -24,6 +24,7 @@ from tubepost.certificates import server_tls
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.dns_client import DnsClient
+from tubepost.events import Teller
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.ports import Bus
@@ -41,31 +42,41 @@ async def serve(settings: Settings, context: Context) -> None:
     wanted = _places(settings)
     tls = server_tls(settings, context.before_metrics)
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
-        control, directory = Control(bus, settings.hostname), Directory(bus)
-        intake = Intake(MailStore(bus, settings.shards), directory, control, time.time, events)
         gossip = Gossip(bus, Rates(secrets.token_hex(8)), time.time)
-        meter = Meter(gossip.rates, control, time.time, gossip.wake)
+        dns = _dns(settings)
+        parts = _parts(settings, bus, events, gossip, dns)
+        control, directory = parts.control, parts.gather.directory
         async with background(control.run(), directory.run(), gossip.run()):
             await control.mirror.loaded.wait()
             await directory.mirror.loaded.wait()
             async with agreed(control, settings.shards):
-                gatherer = Gatherer(control, directory, RelayList(bus, time.time), Room(bus), meter)
-                memory = Budget(settings.data_memory)
-                metrics.SMTP_DATA_MEMORY.set_function(lambda: memory.used)
-                dns = _dns(settings)
-                lookups = Lookups(control, dns, gatherer.relay_list)
-                parts = Parts(bus, control, gatherer, intake, lookups, memory)
-                listeners = {
-                    place: Listener(place.name, place.kind, parts, tls, place.proxy)
-                    for place in wanted
-                }
-                _show(context, parts)
-                context.health.checks["smtpd: dns"] = lambda: dns.away
-                async with background(
-                    _watch(context, bus, parts, wanted).run(),
-                    dns.watch(lambda: lookups.wishes.about_dns),
-                ):
+                _show(context, parts, dns)
+                watch = _watch(context, bus, parts, wanted)
+                async with background(watch.run(), dns.watch(parts.wants_dns)):
+                    listeners = {
+                        place: Listener(place.name, place.kind, parts, tls, place.proxy)
+                        for place in wanted
+                    }
                     await _listen(context, listeners, reuse_port=settings.reuse_port)
+
+
+def _parts(
+    settings: Settings, bus: NatsBus, events: Teller, gossip: Gossip, dns: DnsClient
+) -> Parts:
+    """What all listeners share."""
+    control, directory = Control(bus, settings.hostname), Directory(bus)
+    relay_list = RelayList(bus, time.time)
+    meter = Meter(gossip.rates, control, time.time, gossip.wake)
+    memory = Budget(settings.data_memory)
+    metrics.SMTP_DATA_MEMORY.set_function(lambda: memory.used)
+    return Parts(
+        bus,
+        control,
+        Gatherer(control, directory, relay_list, Room(bus), meter),
+        Intake(MailStore(bus, settings.shards), directory, control, time.time, events),
+        Lookups(control, dns, relay_list),
+        memory,
+    )
 
 
 def _dns(settings: Settings) -> DnsClient:
@@ -74,7 +85,7 @@ def _dns(settings: Settings) -> DnsClient:
     )
 
 
-def _show(context: Context, parts: Parts) -> None:
+def _show(context: Context, parts: Parts, dns: DnsClient) -> None:
     """What others may ask: /v1, readiness, metrics."""
     for routes in (
         router(parts.intake, parts.control),
@@ -83,6 +94,7 @@ def _show(context: Context, parts: Parts) -> None:
     ):
         context.app.include_router(routes)
     context.health.checks["smtpd: sessions"] = parts.meter.full
+    context.health.checks["smtpd: dns"] = lambda: dns.away
     context.before_metrics.append(parts.meter.measure)
 
 

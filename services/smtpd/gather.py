@@ -1,11 +1,13 @@
-"""Gathers the facts of a recipient: asks the directory, the control settings, the relay list.
+"""Gathers facts for the policies: asks the directory, the control settings, the relay list.
 
 It judges nothing. What would be refused is confirmed first, by the leader's word.
 """
 
 from dataclasses import dataclass, field, replace
 
-from services.smtpd.facts import Client, Kind, MailFacts, RcptFacts, Sending
+from services.smtpd.content import has_big_header, has_long_line, has_nul
+from services.smtpd.data import DataReader
+from services.smtpd.facts import Client, DataFacts, Kind, MailFacts, RcptFacts, Sending
 from services.smtpd.meter import Meter, unmetered
 from services.smtpd.policies.recipient import in_hosts
 from services.smtpd.room import Room
@@ -17,6 +19,7 @@ from tubepost.directory import Account, Directory
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import RelayList, is_ours
 from tubepost.tcprules import as_ipv6
+from tubepost.trace_headers import hops
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,26 @@ class Gatherer:
         if facts.needs_relay and not client.proxy and self.may_use_list(client.ip):
             return await self._with_relay_list(facts)
         return facts
+
+    def about_data(
+        self, client: Client, transaction: Transaction, data: DataReader
+    ) -> tuple[DataFacts, bytes]:
+        """Of a mail that was read; and the mail, which the reader lets go."""
+        bare_line_ends = data.has_bare_line_ends
+        body = data.body()
+        big_header = has_big_header(body, self.control.get(smtp_values.MAXHEADER))
+        facts = DataFacts(
+            client=client,
+            sender=transaction.sender,
+            too_big=data.too_big,
+            no_room=data.no_room,
+            bare_line_ends=bare_line_ends,
+            nul=has_nul(body),
+            long_line=has_long_line(body, self.control.get(smtp_values.MAXLINE)),
+            big_header=big_header,
+            hops=0 if big_header else hops(body),
+        )
+        return facts, body
 
     def _at_hand(self, client: Client, transaction: Transaction, recipient: Address) -> RcptFacts:
         get = self.control.get

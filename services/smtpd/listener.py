@@ -44,6 +44,10 @@ class Parts:
     def meter(self) -> Meter:
         return self.gather.meter
 
+    def wants_dns(self) -> bool:
+        """Whether a setting asks DNS about clients or senders."""
+        return self.lookups is not None and self.lookups.wishes.about_dns
+
 
 @dataclass
 class Listener:

@@ -33,6 +33,10 @@ class LoginConnection(Connection):
             self._client = replace(self._client, user="")
         super().connection_made(transport)
 
+    def _set_rset_state(self) -> None:
+        """Called by aiosmtpd where the protocol resets a session (RFC 3207 4.2, RFC 5321 4.1.4)."""
+        self._transaction = None
+
     async def smtp_AUTH(self, arg: str | None) -> None:
         words = (arg or "").split()
         refusal = self._auth_refusal(words)

@@ -1,4 +1,4 @@
-"""An SMTP session: its verbs, their replies, DATA. What may be done is policy's to say."""
+"""An SMTP session: its verbs and their replies. What may be done is policy's to say."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,23 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from services.smtpd import commands, home, policy
-from services.smtpd.budget import Share
-from services.smtpd.connection import READ_LIMIT, shared_parts
-from services.smtpd.content import has_big_header, has_long_line, has_nul
-from services.smtpd.data import DataReader
-from services.smtpd.facts import DataFacts
-from services.smtpd.intake import Source
+from services.smtpd.connection import shared_parts
 from services.smtpd.listener import Listener
-from services.smtpd.login import LoginConnection
 from services.smtpd.opening import NOT_BELIEVED
-from services.smtpd.pace import Tally
+from services.smtpd.receiving import Receiving
 from services.smtpd.refusal import Refusal
 from services.smtpd.transaction import Transaction
 from tubepost import smtp_values
 from tubepost.address import Address, NotAscii, parse_address, printable
-from tubepost.certificates import described
-from tubepost.errors import BadInput, StoreFull, Unavailable
-from tubepost.trace_headers import hops
+from tubepost.errors import BadInput, Unavailable
 
 
 def sessions(listener: Listener) -> Callable[[], "Session"]:
@@ -32,7 +24,7 @@ def sessions(listener: Listener) -> Callable[[], "Session"]:
     return lambda: Session(listener, shared, loop)
 
 
-class Session(LoginConnection):
+class Session(Receiving):
     """What a client may say, verb by verb."""
 
     def push(  # type: ignore[override]
@@ -41,10 +33,6 @@ class Session(LoginConnection):
         """Says a reply. Only a 5xx costs more than that."""
         push = super().push
         return self._say_error(push, status, *code) if status[0] == "5" else push(status, *code)
-
-    def _set_rset_state(self) -> None:
-        """Called by aiosmtpd where the protocol resets a session (RFC 3207 4.2, RFC 5321 4.1.4)."""
-        self._transaction = None
 
     async def smtp_HELO(self, hostname: str | None) -> None:
         self._greet(hostname, extended=False)
@@ -72,17 +60,6 @@ class Session(LoginConnection):
         self._client = replace(self._client, helo=printable(hostname or "", 255))
         if self.session:
             self.session.extended_smtp = extended
-
-    @property
-    def _extended(self) -> bool:
-        return bool(self.session and self.session.extended_smtp)
-
-    @property
-    def _size_limit(self) -> int:
-        of_rule = self._client.rule.variables.get("DATABYTES", "")
-        if of_rule.isdecimal():
-            return int(of_rule)
-        return self._listener.parts.control.get(smtp_values.DATABYTES)
 
     async def smtp_MAIL(self, arg: str | None) -> None:
         try:
@@ -149,92 +126,6 @@ class Session(LoginConnection):
         if refusal is None:
             transaction.relay_user = facts.relay_user or transaction.relay_user
         return refusal
-
-    async def smtp_DATA(self, arg: str | None) -> None:
-        transaction = self._transaction
-        if transaction is None or not transaction.recipients:
-            await self.push("503 RCPT first (#5.5.1)")
-            return
-        if arg:
-            await self.push("501 DATA takes no argument (#5.5.4)")
-            return
-        await self.push("354 go ahead")
-        self._in_data = True
-        share = self._listener.parts.memory.share()
-        try:
-            data = await self._read_data(share)
-            self._stop_timeout()  # the client waits for us now, not we for it
-            bare_line_ends = data.has_bare_line_ends
-            body = data.body()
-            big_header = has_big_header(body, self._setting(smtp_values.MAXHEADER))
-            facts = DataFacts(
-                client=self._client,
-                sender=transaction.sender,
-                too_big=data.too_big,
-                bare_line_ends=bare_line_ends,
-                hops=0 if big_header else hops(body),
-                no_room=data.no_room,
-                nul=has_nul(body),
-                long_line=has_long_line(body, self._setting(smtp_values.MAXLINE)),
-                big_header=big_header,
-            )
-            refusal = policy.refusal(policy.DATA, facts)
-            reply = "" if refusal else await self._take(transaction, body)
-            self._reset_timeout()
-        finally:
-            self._in_data = False
-            share.release()
-        del data, body  # the share no longer counts them
-        self._set_rset_state()
-        if refusal:
-            await self._refuse(refusal, sender=facts.sender)
-        else:
-            await self.push(reply)
-        if self._listener.draining:
-            self.say_goodbye()
-
-    async def _read_data(self, share: Share) -> DataReader:
-        data = DataReader(self._size_limit, share)
-        self._await_data(0)
-        while True:
-            block = await self._reader.read(READ_LIMIT)
-            if not block:
-                raise asyncio.CancelledError  # no end of the mail, so no mail
-            self._await_data(len(block))
-            rest = data.feed(block)
-            if rest is not None:
-                self._unread(rest)
-                return data
-
-    async def _take(self, transaction: Transaction, body: bytes) -> str:
-        """Into the queue; the reply."""
-        source = self._source(transaction)
-        if self._findings:
-            source = replace(source, host=await self._findings.shown_name())
-        try:
-            done = await self._listener.parts.intake.accept(transaction.envelope, body, source)
-        except StoreFull:
-            return "452 queue is full, try again later (#4.3.1)"
-        except Unavailable:
-            return "451 qqt failure (#4.3.0)"
-        self._tally = Tally()
-        return f"250 ok {done.now} qp {done.mail_id}"
-
-    def _source(self, transaction: Transaction) -> Source:
-        protocol = "SMTP"
-        if self._extended:
-            tls, auth = self._tls_protocol is not None, bool(self._client.user)
-            protocol = "UTF8SMTP" if transaction.smtputf8 else "ESMTP"  # RFC 6531 4.3
-            protocol += ("S" if tls else "") + ("A" if auth else "")
-        return Source(
-            name=self._listener.name,
-            client=self._client.ip,
-            helo=self._client.helo,
-            user=self._client.user or transaction.relay_user,
-            protocol=protocol,
-            tls=described(self.transport),
-            submitted=self._listener.kind.auth_required,
-        )
 
     async def smtp_RSET(self, arg: str | None) -> None:
         self._set_rset_state()
