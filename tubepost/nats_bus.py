@@ -6,6 +6,7 @@ or the server becomes Unavailable, Conflict or StoreFull.
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tubepost.errors import Conflict, StoreFull, Unavailable
 from tubepost.nats_pull import NETWORK_ERRORS, JobSource, follow
 from tubepost.nats_requests import Requests
 from tubepost.ports import CaughtUp, Job, Stored
+from tubepost.tasks import heed_cancellation
 
 TIMEOUT = 4.0
 """Seconds for one call. An election of a new leader takes longer: callers repeat (mailstore)."""
@@ -268,9 +270,11 @@ class NatsBus:
             self._answering.add(task)
             task.add_done_callback(over)
 
-        await self._nc.subscribe(
-            subject, queue=group, cb=reply_to if at_once == 1 else reply_beside
-        )
+        hear = reply_to if at_once == 1 else reply_beside
+        await self._nc.subscribe(subject, queue=group, cb=hear)
+        with contextlib.suppress(*NETWORK_ERRORS):  # away: it hears of us when it is back
+            await self._nc.flush()  # else a question may come before the server knows of us
+        heed_cancellation()
 
     async def store_usage(self) -> float | None:
         """The share of the account's file store in use, 0 to 1; None where it has no limit."""

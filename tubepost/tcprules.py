@@ -33,6 +33,9 @@ class Rule:
         return self.allow and "RELAYCLIENT" in self.variables
 
 
+_DEFAULT = Rule()
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Parsed rules; `of` finds the one for an address.
@@ -45,12 +48,14 @@ class Rules:
 
     def of(self, ip: str) -> Rule:
         """The most specific rule for a client address (IPv4, IPv6 or v4-mapped)."""
+        if not self._by_width:
+            return _DEFAULT
         number = int(as_ipv6(ip))
         for behind, rules in self._by_width:
             rule = rules.get(number >> behind)
             if rule is not None:
                 return rule
-        return Rule()
+        return _DEFAULT
 
 
 def as_ipv6(ip: str) -> IPv6Address:

@@ -56,17 +56,15 @@ class Reader(asyncio.StreamReader):
             raise asyncio.CancelledError from None  # how aiosmtpd's loop ends
 
 
-class Verbs(dict[str, Callable[..., Awaitable[None]]]):
-    """A session's verbs. aiosmtpd gets an answer for any other, so that one count has them all."""
+class Verbs:
+    """A session's verbs as aiosmtpd asks for them. It gets an answer for any, so we count them."""
 
     def __init__(self, session: "Connection") -> None:
-        super().__init__((verb, partial(method, session)) for verb, method in session.verbs.items())
         self._session = session
 
-    def get(  # type: ignore[override]
-        self, verb: str, default: None = None
-    ) -> Callable[..., Awaitable[None]]:
-        return self[verb] if verb in self else partial(self._session._unknown, verb)
+    def get(self, verb: str) -> Callable[[str | None], Awaitable[None]]:
+        method = self._session.verbs.get(verb)
+        return partial(method, self._session) if method else partial(self._session._unknown, verb)
 
 
 class Connection(Opening, Patience):
@@ -91,7 +89,7 @@ class Connection(Opening, Patience):
             client_connected_cb=self._cb_client_connected,
             loop=loop,
         )
-        self._smtp_methods = Verbs(self)
+        self._smtp_methods = Verbs(self)  # type: ignore[assignment]  # only `get` is called
         self._timeout_duration = listener.parts.control.get(smtp_values.TIMEOUTSMTPD)
         self.hostname = listener.parts.control.greeting
         self._listener = listener
