@@ -83,7 +83,11 @@ DATA: Chain[DataFacts] = (
 
 def refusal(chain: Chain[F], facts: F) -> Refusal | None:
     """The first refusal of a chain; None: nobody objects."""
-    return next((said for _, said in explained(chain, facts) if said), None)
+    for policy in chain:
+        said = policy(facts)
+        if said:
+            return said
+    return None
 
 
 def explained(chain: Chain[F], facts: F) -> Iterator[tuple[str, Refusal | None]]:
