@@ -58,6 +58,12 @@ SETTINGS: dict[str, dict[str, str | tuple[str, ...]]] = {
     "dns-helocheck": {"helocheck": "M"},
     "dns-badrcptto": {"badrcptto": ("@far.example", "*spam*@example.net", "!nospam@example.net")},
     "dns-lookuphost": {"lookuphost": "1"},
+    "early-talker": {"greetdelay": "60"},
+    "tarpit": {"tarpitcount": "1", "tarpitdelay": "999"},
+    "timeout": {"timeoutsmtpd": "1", "timeoutdata": "1"},
+    "relay-denied-text": {
+        "relaydenied": "sorry, {domain} isn't allowed to be relayed thru this MTA (#5.7.1)"
+    },
 }
 """Control settings that only one file speaks of."""
 
@@ -66,6 +72,7 @@ NO_MORE_LISTED = "127.0.0.8"
 
 VARIABLES = {
     "x101": "x" * 101,
+    "x301": "x" * 301,
     "x501": "x" * 501,
     "x2000": "x" * 2000,
     "x5000": "x" * 5000,
