@@ -55,12 +55,11 @@ class Findings:
         """What speaks against a stranger. Whoever turns out to be on the relay list is none."""
         if facts.relays:
             return None
-        said = policy.refusal(policy.STRANGER, await self._about(facts))
-        if said and await self._lookups.relay_list.lookup(facts.client.ip):
-            return None
-        return said
+        said = policy.refusal(policy.STRANGER, await self.about(facts))
+        return None if said and await self._lookups.may_relay(facts.client) else said
 
-    async def _about(self, facts: RcptFacts) -> StrangerFacts:
+    async def about(self, facts: RcptFacts) -> StrangerFacts:
+        """What the policies on strangers look at."""
         listing = await self._listing()
         if listing:
             return StrangerFacts(rcpt=facts, listing=listing)
