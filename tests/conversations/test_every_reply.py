@@ -14,6 +14,10 @@ SMTPD = ROOT / "services" / "smtpd"
 HEARD = ROOT / "tests" / "conversations" / "smtp"
 ON_SOCKETS = ROOT / "tests" / "smtpd"
 
+WITH_ERRORS = ("services/smtpd/commands", "tubepost/dsn", "tubepost/address", "tubepost/idn")
+ERRORS = {"BadInput", "AddressError", "NotAscii", "DomainError"}
+"""What makes a 501 or a 553, and where."""
+
 NEVER_SAID = {
     "502 unimplemented, goodbye (#5.5.1)": "aiosmtpd counts unknown verbs; our table has them all",
     "530 must issue STARTTLS first (#5.7.0)": "aiosmtpd's, where TLS is a must; not set",
@@ -36,8 +40,8 @@ def test_every_reply_is_heard() -> None:
 
 def test_what_is_wrong_with_an_argument_is_heard() -> None:
     heard = "\n".join(_heard())
-    said = _errors_of("services/smtpd/commands.py", "tubepost/dsn.py")
-    missing = [error for error in said if not re.search(rf"syntax error: {error} \(#5", heard)]
+    said = _errors_of(*(f"{name}.py" for name in WITH_ERRORS))
+    missing = [error for error in said if not re.search(rf"^5\d\d .*{error} \(#5", heard, re.M)]
     assert missing == []
 
 
@@ -83,11 +87,9 @@ def _text(node: ast.AST) -> str:
 
 
 def _errors_of(*paths: str) -> list[str]:
-    """What stands in each `raise BadInput(...)`, as a pattern."""
+    """What stands in each error that is raised there, as a pattern."""
     nodes = (n for path in paths for n in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))))
-    raised = (
-        n for n in nodes if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "BadInput"
-    )
+    raised = (n for n in nodes if isinstance(n, ast.Call) and getattr(n.func, "id", "") in ERRORS)
     found = [re.escape(_text(node.args[0])).replace(r"\{\}", ".+") for node in raised]
     assert found
     return found
