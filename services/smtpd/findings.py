@@ -1,7 +1,7 @@
 """What is found out about one client and its sender, as far as a setting wants it.
 
-The questions about a client begin when it connects and are awaited where the answer is needed. They
-are asked of strangers only: who may relay is neither looked up in lists nor checked.
+The questions about a client begin when it connects and are awaited where the answer is needed. The
+answers count for strangers only; whether a client is on our relay list is not known at connect.
 """
 
 import asyncio
