@@ -60,6 +60,7 @@ SETTINGS: dict[str, dict[str, str | tuple[str, ...]]] = {
     "dns-lookuphost": {"lookuphost": "1"},
     "proxied-lists": {"rbl": "bl.example", "smtprates": "badrcpt:1/h"},
     "greeting-by-setting": {"smtpgreeting": "mx1.example at your service"},
+    "ehlo-by-setting": {"enhancedstatuscodes": "0", "databytes": "0"},
     "early-talker": {"greetdelay": "60"},
     "tarpit": {"tarpitcount": "1", "tarpitdelay": "999"},
     "timeout": {"timeoutsmtpd": "1", "timeoutdata": "1"},
@@ -82,6 +83,7 @@ VARIABLES = {
     "x2000": "x" * 2000,
     "x5000": "x" * 5000,
     "x70000": "x" * 70_000,
+    "lines6000": ("x" * 98 + "\\r\\n") * 60,
     "hops99": "Received: by x\\r\\n" * 99,
 }
 
