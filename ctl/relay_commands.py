@@ -53,7 +53,8 @@ def _readable(ip: str, sender: str, rcpt: str, user: str) -> None:
     if sender:
         verp.parse_sender(sender)
     for address in filter(None, (rcpt, user)):
-        parse_address(address)
+        if address.lower() != "postmaster":  # as a recipient it needs no domain
+            parse_address(address)
 
 
 def _explained(found: dict[str, Any]) -> Iterator[str]:

@@ -89,7 +89,7 @@ def _show(context: Context, parts: Parts, dns: DnsClient) -> None:
     """What others may ask: /v1, readiness, metrics."""
     for routes in (
         router(parts.intake, parts.control),
-        check.router(parts.gather),
+        check.router(parts.gather, parts.lookups),
         rates_api.router(parts.meter),
     ):
         context.app.include_router(routes)

@@ -10,9 +10,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.smtpd import policy, why
-from services.smtpd.facts import Client, Kind, RcptFacts
+from services.smtpd import commands, findings, home, policy, why
+from services.smtpd.facts import Client, Kind, RcptFacts, StrangerFacts
 from services.smtpd.gather import Gatherer
+from services.smtpd.lookups import Lookups
 from services.smtpd.policy import Chain, F
 from services.smtpd.transaction import Transaction
 from tubepost import verp
@@ -24,14 +25,14 @@ from tubepost.relay_list import Entry, normal
 Answer = dict[str, Any]
 
 
-def router(gather: Gatherer) -> APIRouter:
+def router(gather: Gatherer, lookups: Lookups | None = None) -> APIRouter:
     """GET /v1/smtp/check."""
     routes = protected()
 
     @routes.get("/smtp/check")
     async def check(ip: str, sender: str = "", recipient: str = "", user: str = "") -> Answer:
         """Which rule decides about a client, and why. `user`: as if logged in by AUTH."""
-        return await Check(gather, _client(gather, ip, user), sender).answer(recipient)
+        return await Check(gather, _client(gather, ip, user), sender, lookups).answer(recipient)
 
     return routes
 
@@ -54,6 +55,7 @@ class Check:
     gather: Gatherer
     client: Client
     sender: str
+    lookups: Lookups | None = None
 
     async def answer(self, recipient: str) -> Answer:
         """Raises Unavailable where a session would answer 451, BadInput for what is no address."""
@@ -63,10 +65,12 @@ class Check:
         if entry and not self.gather.may_use_list(client.ip):
             entry = None
         facts = await self._facts(sender, recipient) if recipient else None
+        stranger = await self._stranger(facts) if facts and not (facts.relays or entry) else None
         policies = [
             *_said("connect", policy.CONNECT, client),
             *_said("MAIL", policy.MAIL, self.gather.about_mail(client, sender)),
             *(_said("RCPT", policy.RCPT, facts) if facts else ()),
+            *(_said("RCPT", policy.STRANGER, stranger) if stranger else ()),
         ]
         against = next((f"{s['at']}: {s['reply']}" for s in policies if s["reply"]), "")
         return {
@@ -81,8 +85,23 @@ class Check:
         }
 
     async def _facts(self, sender: str, recipient: str) -> RcptFacts:
-        address = parse_address(recipient)
-        return await self.gather.about_recipient(self.client, Transaction(sender), address)
+        path = home.resolved(commands.parse_rcpt(f"TO:<{recipient}>"), self.gather.control)
+        return await self.gather.about_recipient(
+            self.client,
+            Transaction(sender),
+            parse_address(path.address),
+            postmaster=recipient.lower() == commands.POSTMASTER,
+        )
+
+    async def _stranger(self, rcpt: RcptFacts) -> StrangerFacts | None:
+        """None where no setting wants to know. Of HELO nothing is known here."""
+        found = findings.begin(self.lookups, self.client)
+        if found is None:
+            return None
+        try:
+            return replace(await found.about(rcpt), helo_check="0")
+        finally:
+            found.drop()
 
 
 def _said(moment: str, chain: Chain[F], facts: F) -> Iterator[dict[str, str]]:

@@ -1,7 +1,7 @@
 """What is found out about one client and its sender, as far as a setting wants it.
 
-The questions about a client begin when it connects and are awaited where the answer is needed. They
-are asked of strangers only: who may relay is neither looked up in lists nor checked.
+The questions about a client begin when it connects and are awaited where the answer is needed. The
+answers count for strangers only; whether a client is on our relay list is not known at connect.
 """
 
 import asyncio
@@ -55,12 +55,11 @@ class Findings:
         """What speaks against a stranger. Whoever turns out to be on the relay list is none."""
         if facts.relays:
             return None
-        said = policy.refusal(policy.STRANGER, await self._about(facts))
-        if said and await self._lookups.relay_list.lookup(facts.client.ip):
-            return None
-        return said
+        said = policy.refusal(policy.STRANGER, await self.about(facts))
+        return None if said and await self._lookups.may_relay(facts.client) else said
 
-    async def _about(self, facts: RcptFacts) -> StrangerFacts:
+    async def about(self, facts: RcptFacts) -> StrangerFacts:
+        """What the policies on strangers look at."""
         listing = await self._listing()
         if listing:
             return StrangerFacts(rcpt=facts, listing=listing)

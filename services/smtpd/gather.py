@@ -176,7 +176,12 @@ class Gatherer:
         )
 
     def may_use_list(self, ip: str) -> bool:
-        """A proxy's or a node's address stands for all behind it, whatever the list says."""
-        get = self.control.get
-        ours = get(smtp_values.PROXYNETWORKS) + get(smtp_values.CLUSTERNETWORKS)
-        return not (ours and is_ours(ip, allowed=get(smtp_values.RELAYNETWORKS), ours=ours))
+        """Whether the relay list says anything about this address."""
+        return may_use_list(self.control, ip)
+
+
+def may_use_list(control: Control, ip: str) -> bool:
+    """A proxy's or a node's address stands for all behind it, whatever the list says."""
+    get = control.get
+    ours = get(smtp_values.PROXYNETWORKS) + get(smtp_values.CLUSTERNETWORKS)
+    return not (ours and is_ours(ip, allowed=get(smtp_values.RELAYNETWORKS), ours=ours))

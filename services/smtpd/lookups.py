@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.smtpd.facts import Domain
+from services.smtpd.facts import Client, Domain
+from services.smtpd.gather import may_use_list
 from tubepost import blocklists, dns_client, maillog, metrics, smtp_values
 from tubepost.blocklists import DnsList, Found, Lists
 from tubepost.control import Control
@@ -73,7 +74,7 @@ class Lookups:
     """What the sessions of a process share: the name servers, and when it complained last."""
 
     def __init__(self, control: Control, dns: DnsClient, relay_list: RelayList) -> None:
-        self._control, self._dns, self.relay_list = control, dns, relay_list
+        self._control, self._dns, self._relay_list = control, dns, relay_list
         self._complained: dict[str, float] = {}
 
     @property
@@ -95,6 +96,12 @@ class Lookups:
             list_code=get(smtp_values.RBLCODE),
             seconds=get(smtp_values.RBLTIMEOUT),
         )
+
+    async def may_relay(self, client: Client) -> bool:
+        """Whether its address is on the relay list, and is its own."""
+        if client.proxy or not may_use_list(self._control, client.ip):
+            return False
+        return await self._relay_list.lookup(client.ip) is not None
 
     async def ask_list(self, dns_list: DnsList, ip: str, until: float) -> Hit:
         """A first, TXT for the text. Whatever goes wrong, the list has said nothing (RBL-3)."""

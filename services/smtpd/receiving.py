@@ -88,11 +88,14 @@ class Receiving(LoginConnection):
         try:
             done = await self._listener.parts.intake.accept(transaction.envelope, body, source)
         except StoreFull:
-            return "452 queue is full, try again later (#4.3.1)"
+            refusal = Refusal("queue_full", "452 queue is full, try again later (#4.3.1)")
         except Unavailable:
-            return "451 qqt failure (#4.3.0)"
-        self._tally = Tally()
-        return f"250 ok {done.now} qp {done.mail_id}"
+            refusal = Refusal("unavailable", "451 qqt failure (#4.3.0)")
+        else:
+            self._tally = Tally()
+            return f"250 ok {done.now} qp {done.mail_id}"
+        self._log_refusal(refusal, sender=transaction.sender)
+        return refusal.reply
 
     def _source(self, transaction: Transaction) -> Source:
         protocol = "SMTP"

@@ -5,6 +5,7 @@ nothing, gets qmail's `250 ok`. The `(#x.y.z)` at the end stays in both: scripts
 """
 
 _AIOSMTPD = {
+    "220 Ready to start TLS": "220 ready for tls",
     "500 Command line too long": "500 line too long (#5.5.2)",
     "500 Error: bad syntax": "500 syntax error (#5.5.2)",
     "501 Syntax: STARTTLS": "501 STARTTLS takes no argument (#5.5.4)",

@@ -37,6 +37,8 @@ def sentence(client: Client, facts: RcptFacts | None, entry: Entry | None, again
 
 def _taken(facts: RcptFacts, entry: Entry | None) -> str:
     domain = facts.recipient.rpartition("@")[2]
+    if facts.postmaster:
+        return "postmaster without a domain is taken from anybody"
     if facts.local:
         return f"{domain} is a domain of ours, and the mailbox exists"
     if facts.in_rcpthosts:

@@ -1,8 +1,8 @@
 """Every conversation in smtp/ against smtpd's listeners on a socket, over a real bus.
 
-Those named submission-... speak to the submission listener, proxied-... to one behind a
-load balancer at 127.0.0.9. However one goes, the queue then holds as many mails as the server has
-said `250 ok ... qp` to: no more, no less.
+Those named submission-... speak to the submission listener, submissions to one with TLS from the
+first octet, proxied-... to one behind a load balancer at 127.0.0.9. However one goes, the queue
+then holds as many mails as the server has said `250 ok ... qp` to: no more, no less.
 """
 
 import time
@@ -58,6 +58,15 @@ SETTINGS: dict[str, dict[str, str | tuple[str, ...]]] = {
     "dns-helocheck": {"helocheck": "M"},
     "dns-badrcptto": {"badrcptto": ("@far.example", "*spam*@example.net", "!nospam@example.net")},
     "dns-lookuphost": {"lookuphost": "1"},
+    "proxied-lists": {"rbl": "bl.example", "smtprates": "badrcpt:1/h"},
+    "greeting-by-setting": {"smtpgreeting": "mx1.example at your service"},
+    "ehlo-by-setting": {"enhancedstatuscodes": "0", "databytes": "0"},
+    "early-talker": {"greetdelay": "60"},
+    "tarpit": {"tarpitcount": "1", "tarpitdelay": "999"},
+    "timeout": {"timeoutsmtpd": "1", "timeoutdata": "1"},
+    "relay-denied-text": {
+        "relaydenied": "sorry, {domain} isn't allowed to be relayed thru this MTA (#5.7.1)"
+    },
 }
 """Control settings that only one file speaks of."""
 
@@ -65,11 +74,16 @@ LISTED = ("127.0.0.3", "127.0.0.7")
 NO_MORE_LISTED = "127.0.0.8"
 
 VARIABLES = {
+    "x65": "x" * 65,
+    "x250": "x" * 250,
+    "e130": "é" * 130,
     "x101": "x" * 101,
+    "x301": "x" * 301,
     "x501": "x" * 501,
     "x2000": "x" * 2000,
     "x5000": "x" * 5000,
     "x70000": "x" * 70_000,
+    "lines6000": ("x" * 98 + "\\r\\n") * 60,
     "hops99": "Received: by x\\r\\n" * 99,
 }
 
@@ -138,6 +152,8 @@ async def test_conversation(path: Path, bus: NatsBus, cert: tuple[Path, Path]) -
         await smtpd.set(**SETTINGS.get(path.stem, {}))
         listener = "submission" if path.stem.startswith("submission") else "smtp"
         port = smtpd.ports[listener]
+        if path.stem == "submissions":
+            port = await stack.enter_async_context(listening(smtpd, Kind.SUBMISSIONS, tls))
         if path.stem.startswith("proxied"):
             port = await stack.enter_async_context(listening(smtpd, Kind.MX, proxy=True))
         await play(path, "127.0.0.1", port, variables=VARIABLES)

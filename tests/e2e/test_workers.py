@@ -170,3 +170,37 @@ def test_what_cannot_be_is_one_line_and_2(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"tubepost: {why}")
     assert "Traceback" not in done.stderr
+
+
+def test_a_client_has_one_rate_whichever_worker_it_meets(new_platform: NewPlatform) -> None:
+    """What one worker counts the other one hears, and then refuses by it."""
+    platform = new_platform("--processes", "--smtpd-workers=2").start()
+    platform.ok("control", "set", "smtprates", "mails:3/h")
+    assert platform.stop() == 0
+    platform.start()  # both workers know the setting before they listen
+    for number in range(1, 4):
+        assert mail_reply(platform) == 250
+        until(partial(have_heard, platform, number), WITHIN, "the other worker's word")
+    assert [mail_reply(platform) for _ in range(20)] == [450] * 20  # both of them: 2 to the 19th
+    refused = by_worker(platform, "tubepost_smtp_refusals_total")
+    assert set(refused) == {"1", "2"}
+    assert sum(refused.values()) == 20
+    assert platform.stop() == 0
+
+
+def mail_reply(platform: Platform) -> int:
+    with platform.smtp() as client:
+        return client.mail("eve@far.example")[0]
+
+
+def have_heard(platform: Platform, messages: int) -> bool:
+    """So many messages about rates have come from one worker to the other."""
+    page = text_string_to_metric_families(admin(platform, "/metrics").text)
+    heard = [
+        sample.value
+        for family in page
+        for sample in family.samples
+        if sample.name == "tubepost_smtp_rate_messages_total"
+        and sample.labels["direction"] == "heard"
+    ]
+    return sum(heard) >= messages

@@ -31,8 +31,8 @@ async def listening(
     opening_seconds: float = OPENING,
 ) -> AsyncIterator[int]:
     """Its port; in `smtpd.listeners` it is "extra"."""
-    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list)
-    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake)
+    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list, meter=smtpd.meter)
+    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake, lookups=smtpd.lookups)
     listener = Listener("extra", kind, parts, tls, proxy, opening_seconds)
     smtpd.listeners["extra"] = listener
     server = await asyncio.get_running_loop().create_server(sessions(listener), host, 0)

@@ -1,6 +1,7 @@
 """GET /v1/smtp/check says what a session would be told, and why."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -8,9 +9,13 @@ import pytest
 
 from services.smtpd import check, policy
 from services.smtpd.gather import Gatherer
+from services.smtpd.lookups import Lookups
+from tests.dns_server import serving_dns
 from tests.smtpd.client import connected
-from tests.smtpd.running import Smtpd
+from tests.smtpd.running import Smtpd, running
 from tubepost.admin import Health, create_app
+from tubepost.dns_client import DnsClient
+from tubepost.nats_bus import NatsBus
 
 DENIED = "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"
 CLIENT = "198.51.100.7"
@@ -19,13 +24,30 @@ NOTHING = "no rule, no login and no entry of the relay list lets it relay"
 
 @pytest.fixture
 async def http(smtpd: Smtpd) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Health(), "secret")
-    app.include_router(check.router(Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list)))
     await smtpd.set(
         rcpthosts="backup.example",
         badmailfrom="@bad.example",
         tcprules=('192.0.2.:allow,RELAYCLIENT=""', "203.0.113.9:deny"),
     )
+    async with answering(smtpd) as client:
+        yield client
+
+
+ZONE = """
+1.0.0.127.bl.example. IN A 127.0.0.2
+1.0.0.127.bl.example. IN TXT "seen"
+there.example. IN MX 10 mx.there.example.
+"""
+
+
+@asynccontextmanager
+async def answering(
+    smtpd: Smtpd, lookups: Lookups | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """What asks /v1 of smtpd."""
+    app = create_app(Health(), "secret")
+    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list)
+    app.include_router(check.router(gatherer, lookups))
     headers = {"Authorization": "Bearer secret"}
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(
@@ -95,6 +117,17 @@ async def test_who_may_not(
     assert found["sentence"] == sentence
 
 
+async def test_postmaster_without_a_domain_is_taken_from_anybody(
+    http: httpx.AsyncClient, smtpd: Smtpd
+) -> None:
+    await smtpd.set(doublebouncehost="operator.example")
+    found = await asked(http, CLIENT, recipient="Postmaster")
+    assert found["sentence"] == (
+        f"{CLIENT} may send to postmaster@operator.example: postmaster without a domain is taken "
+        "from anybody"
+    )
+
+
 async def test_a_login_from_the_address_is_shown(http: httpx.AsyncClient, smtpd: Smtpd) -> None:
     entry, _ = await smtpd.relay_list.add(CLIENT, user="bob@example.net", window=900, by="pop-1")
     found = await asked(http, CLIENT, recipient="joe@example.org")
@@ -136,18 +169,62 @@ async def test_every_policy_is_asked_in_the_order_of_the_chains(http: httpx.Asyn
         ((":allow",), "eve@example.net"),
         ((':allow,RELAYCLIENT=""',), "joe@example.org"),
         ((':allow,RBLSMTPD="go away"',), "ann@example.net"),
+        ((":allow",), "postmaster"),
+        ((":allow",), "ann@[192.0.2.1]"),
+        ((":allow",), "ann@[192.0.2.2]"),
     ],
 )
 async def test_a_session_is_told_the_same(
     http: httpx.AsyncClient, smtpd: Smtpd, rules: tuple[str, ...], recipient: str
 ) -> None:
-    await smtpd.set(tcprules=rules)
+    await smtpd.set(tcprules=rules, localips="192.0.2.1", localiphost="example.net")
     found = await asked(http, "127.0.0.1", sender="joe@example.org", recipient=recipient)
     first = next((said["reply"] for said in found["policies"] if said["reply"]), "250 ok")
     async with connected(smtpd.ports["smtp"]) as client:
         said = await client.ask("MAIL FROM:<joe@example.org>", f"RCPT TO:<{recipient}>")
     assert said == first
     assert found["accepted"] == (said == "250 ok")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sender", "listed", "reply"),
+    [
+        ({}, "joe@gone.example", False, "250 ok"),
+        ({"rbl": "bl.example"}, "joe@there.example", False, "451 seen"),
+        ({"rbl": "bl.example"}, "joe@there.example", True, "250 ok"),
+        ({"rbl": "bl.example", "tcprules": ':allow,RBLSMTPD=""'}, "joe@there.example", False,
+         "250 ok"),
+        ({"rbl": "other.example", "helocheck": "."}, "joe@there.example", False, "250 ok"),
+        ({"mfdnscheck": "1"}, "joe@gone.example", False,
+         "553 sorry, your envelope sender domain must exist (#5.1.8)"),
+        ({"badmailfrom": "@gone.example+"}, "joe@gone.example", False,
+         "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)"),
+    ],
+)  # fmt: skip
+async def test_a_session_is_told_the_same_of_what_dns_says(
+    bus: NatsBus, settings: dict[str, str], sender: str, listed: bool, reply: str
+) -> None:
+    """But for HELO, which it does not know."""
+    async with (
+        serving_dns(ZONE) as dns,
+        running(bus, dns=DnsClient(["127.0.0.1"], port=dns.port)) as smtpd,
+        answering(smtpd, smtpd.lookups) as http,
+    ):
+        await smtpd.add_accounts("ann@example.net")
+        await smtpd.set(**settings)
+        if listed:
+            await smtpd.relay_list.add("127.0.0.1", user="bob@example.net", window=9, by="test")
+        found = await asked(http, "127.0.0.1", sender=sender, recipient="ann@example.net")
+        first = next((said["reply"] for said in found["policies"] if said["reply"]), "250 ok")
+        assert first == reply
+        assert found["sentence"].endswith(reply) == (reply != "250 ok")
+        async with connected(smtpd.ports["smtp"]) as client:
+            helo, mail, rcpt = (
+                "HELO a.example",
+                f"MAIL FROM:<{sender}>",
+                "RCPT TO:<ann@example.net>",
+            )
+            assert await client.ask(helo, mail, rcpt) == reply
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ REPLY = re.compile(
     rb"(?:220|221|235|250|252|214|334|354|421|45[0-5]|50[0-4]|53[0-8]|55[0-5])[ -][\x20-\x7e]*"
 )
 TAKEN = re.compile(rb"250 (?:2\.0\.0 )?ok \d+ qp [0-9a-f]{23}")
-TLS_BEGINS = b"220 Ready to start TLS\r\n"
+TLS_BEGINS = b"220 ready for tls\r\n"
 
 
 async def talk(port: int, blocks: list[bytes]) -> bytes:

@@ -194,6 +194,16 @@ async def test_a_client_on_the_relay_list_is_on_no_other(smtpd: Smtpd) -> None:
     assert await at_rcpt(smtpd, "joe@no-such.example") == "250 ok"
 
 
+@pytest.mark.parametrize("setting", ["proxynetworks", "clusternetworks"])
+async def test_an_address_that_stands_for_many_is_on_the_other_lists(
+    smtpd: Smtpd, setting: str
+) -> None:
+    """A login from there says nothing about who connects now."""
+    await smtpd.set(rbl="bl.example", **{setting: "127.0.0.0/8"})
+    await smtpd.relay_list.add("127.0.0.1", user="bob@example.net", window=3600, by="test")
+    assert await at_rcpt(smtpd) == "451 see http://bl.example/"
+
+
 async def test_a_login_by_pop3_lifts_a_block_by_rule_for_our_own_recipients_too(
     smtpd: Smtpd,
 ) -> None:

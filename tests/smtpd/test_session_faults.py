@@ -10,10 +10,14 @@ from nats.js.api import StreamConfig
 from tests.nats_server import NatsServer
 from tests.smtpd.client import connected
 from tests.smtpd.running import PATIENCE, Smtpd
-from tubepost import mailstore, subjects
+from tubepost import mailstore, metrics, subjects
 from tubepost.nats_bus import NatsBus
 
 FULL = "452 queue is full, try again later (#4.3.1)"
+
+
+def refusals(verdict: str) -> float:
+    return float(metrics.MAILS_REFUSED.labels(verdict)._value.get())
 
 
 @contextlib.contextmanager
@@ -37,6 +41,7 @@ async def test_while_the_bus_is_away_nothing_is_refused_for_good(
     smtpd: Smtpd, nats_server: NatsServer
 ) -> None:
     later = "451 unable to check this recipient now (#4.3.0)"
+    before = refusals("unavailable")
     async with connected(smtpd.ports["smtp"]) as client:
         await gone(smtpd, nats_server)
         with in_a_hurry():
@@ -45,6 +50,7 @@ async def test_while_the_bus_is_away_nothing_is_refused_for_good(
             await client.ask("MAIL FROM:<joe@example.org>")
             assert await client.ask("RCPT TO:<nobody@example.net>") == later
             assert await client.ask("RCPT TO:<joe@example.org>") == later
+        assert refusals("unavailable") == before + 3
         nats_server.start()
         await client.begin_mail()
         assert (await client.ask("again\r\n.")).startswith("250 ok ")
@@ -64,6 +70,7 @@ async def test_a_mail_that_was_not_taken_is_not_sent_to_the_bus_later(
 
 
 async def test_a_full_stream_is_452(smtpd: Smtpd) -> None:
+    before = refusals("queue_full")
     js = smtpd.bus.client.jetstream()
     for shard in range(2):
         config = (await js.stream_info(subjects.queue_stream(shard))).config
@@ -73,6 +80,7 @@ async def test_a_full_stream_is_452(smtpd: Smtpd) -> None:
         assert await client.ask("hi\r\n.") == FULL
         assert await client.ask("RCPT TO:<ann@example.net>") == "503 MAIL first (#5.5.1)"
     assert await smtpd.mails() == []
+    assert refusals("queue_full") == before + 1
 
 
 async def test_above_the_high_water_mark_is_452(smtpd: Smtpd) -> None:

@@ -10,8 +10,9 @@ from base64 import b64encode
 import pytest
 
 from tests.smtpd.client import Client, connected
-from tests.smtpd.running import PATIENCE, Smtpd
+from tests.smtpd.running import PATIENCE, Smtpd, running
 from tubepost import metrics
+from tubepost.nats_bus import NatsBus
 
 RIGHT = b"AUTH PLAIN " + b64encode(b"\0bob\0correct horse") + b"\r\n"
 WRONG = b"AUTH PLAIN " + b64encode(b"\0bob\0wrong") + b"\r\n"
@@ -44,6 +45,15 @@ async def test_submission_with_smtplib(
     assert b" (HELO laptop) (bob@example.net@127.0.0.1)\r\n" in field
     assert re.search(rb" with ESMTPSA id \w+ \(version=TLSv1\.3 cipher=TLS_\w+ bits=\d+\); ", field)
     assert body == b"Subject: x\r\n\r\nhi\r\n"
+
+
+async def test_without_a_certificate_there_is_neither_tls_nor_a_login(bus: NatsBus) -> None:
+    async with running(bus) as smtpd, connected(smtpd.ports["submission"]) as client:
+        assert await client.ask("STARTTLS") == "454 TLS not available (#4.7.0)"
+        assert await client.ask("EHLO laptop") == "250 SIZE 52428800"
+        assert await client.ask("STARTTLS") == "454 4.7.0 TLS not available (#4.7.0)"
+        login = RIGHT.decode().strip()
+        assert await client.ask(login) == "538 5.3.3 auth not available without TLS (#5.3.3)"
 
 
 async def test_plaintext_behind_starttls_is_not_heard(
@@ -98,7 +108,7 @@ def hostile(port: int, tls: ssl.SSLContext, octets: bytes, until: bytes) -> sock
     raw = socket.create_connection(("127.0.0.1", port), PATIENCE)
     raw.sendall(b"STARTTLS\r\n")
     heard = b""
-    while b"220 Ready" not in heard or not heard.endswith(b"\r\n"):
+    while b"220 ready" not in heard or not heard.endswith(b"\r\n"):
         heard += raw.recv(4096)
     client = tls.wrap_socket(raw, server_hostname="localhost")
     client.sendall(octets)
