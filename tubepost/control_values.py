@@ -6,6 +6,7 @@ smtpd stand in smtp_values.
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from tubepost import destination_limits, retry, smtp_values, smtproutes
@@ -98,9 +99,10 @@ SETTINGS: Mapping[str, Setting[Any]] = {
 
 
 def setting(name: str) -> Setting[Any]:
-    """The setting of that name. Raises NotFound, with the names there are."""
+    """The setting of that name. Raises NotFound, with the names that are like it."""
     try:
         return SETTINGS[name]
     except KeyError:
-        known = " ".join(sorted(SETTINGS))
-        raise NotFound(f"there is no control setting {name!r}; known: {known}") from None
+        alike = " ".join(get_close_matches(name, SETTINGS))
+        hint = f"is it one of: {alike}?" if alike else "see: tubepost control list"
+        raise NotFound(f"there is no control setting {name!r}; {hint}") from None

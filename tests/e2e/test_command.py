@@ -63,7 +63,7 @@ def test_domains_and_accounts_come_and_go(shared: Platform) -> None:
         (("account", "remove", "nobody@example.org"), "there is no account nobody@example.org"),
         (("account", "remove", "no-at-sign"), "'no-at-sign' has no @; write user@domain"),
         (("account", "remove", "a/b@example.org"), "there is no account a/b@example.org"),
-        (("control", "get", "nothing"), "there is no control setting 'nothing'; known: badmail"),
+        (("control", "get", "nothing"), "there is no control setting 'nothing'; see: tubepost"),
         (("control", "set", "databytes", "many"), "databytes: 'many' is not a number from 0 to"),
         (("control", "set", "smtproutes", "x"), "smtproutes: smtproutes: 'x': write domain:relay"),
         ((*SEND[:3], "x", "--to", "joe@example.org"), "'x' has no @; write user@domain"),

@@ -48,7 +48,7 @@ def test_every_setting_says_what_it_is() -> None:
         assert setting.reader
 
 
-def test_an_unknown_setting_names_the_known_ones() -> None:
+def test_an_unknown_setting_names_those_that_are_like_it() -> None:
     with pytest.raises(NotFound, match="queuelifetime"):
         values.setting("queuelifetme")
 
