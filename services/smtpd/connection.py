@@ -5,7 +5,6 @@ fifth of a session (docs/performance.md). No verb and no policy stands here.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -56,6 +55,15 @@ class Reader(asyncio.StreamReader):
             raise asyncio.CancelledError from None  # how aiosmtpd's loop ends
 
 
+class Limits(dict[str, int]):
+    """Octets a command may have, by its verb. aiosmtpd looks up whatever a client says, of any
+    length, before it measures it: none of that is kept, which a defaultdict would do for ever.
+    """
+
+    def __missing__(self, verb: str) -> int:
+        return COMMAND_LIMIT
+
+
 class Verbs:
     """A session's verbs as aiosmtpd asks for them. It gets an answer for any, so we count them."""
 
@@ -73,9 +81,7 @@ class Connection(Opening, Patience):
     verbs: Mapping[str, Callable[..., Awaitable[None]]] = {}
 
     command_size_limit = COMMAND_LIMIT
-    command_size_limits: dict[str, int] = defaultdict(  # noqa: RUF012 - as aiosmtpd declares it
-        lambda: COMMAND_LIMIT, AUTH=AUTH_LIMIT
-    )
+    command_size_limits: dict[str, int] = Limits(AUTH=AUTH_LIMIT)
 
     _entered = False
 
