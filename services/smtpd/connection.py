@@ -124,6 +124,9 @@ class Connection(Opening, Patience):
         client = await self._opened(normal(peer[0]))
         if client is None:
             return
+        if listener.draining:  # it came in after the others were told
+            self.say_goodbye()
+            return
         load = listener.parts.meter.load(client.ip, client.rule)
         self._client = replace(client, load=load)
         refusal = policy.refusal(policy.CONNECT, self._client)

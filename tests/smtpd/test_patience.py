@@ -81,6 +81,15 @@ async def test_the_wait_ends_when_the_client_goes(smtpd: Smtpd) -> None:
     await all_gone(smtpd)
 
 
+async def test_who_comes_while_we_end_is_told_so(smtpd: Smtpd) -> None:
+    """The kernel had taken the connection, and its session began after the others were told."""
+    await smtpd.listeners["smtp"].drain(PATIENCE)
+    async with ungreeted(smtpd) as client:
+        assert await client.reply() == SHUT
+        assert await client.is_closed()
+    await all_gone(smtpd)
+
+
 async def in_the_tarpit(smtpd: Smtpd, client: Client, delay: str) -> None:
     """Two recipients are accepted and the third is on its way."""
     await smtpd.set(tarpitcount="2", tarpitdelay=delay)
