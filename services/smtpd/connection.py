@@ -217,9 +217,13 @@ class Connection(Opening, Patience):
 
     async def _refuse(self, refusal: Refusal, **facts: str) -> None:
         self._log_refusal(refusal, **facts)
-        await self.push(refusal.reply)
-        if refusal.hang_up:
-            self._hang_up()
+        if not refusal.hang_up:
+            await self.push(refusal.reply)
+            return
+        if refusal.reply.startswith("5"):
+            self._listener.parts.meter.count(ERRORS, self._client)
+        await Connection.push(self, refusal.reply)  # the last word: no second reply behind it
+        self._hang_up()
 
     async def _line(self) -> bytes:
         """One line of the client's; BadInput, once all of it has come, where it is too long."""
