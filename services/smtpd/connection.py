@@ -213,6 +213,7 @@ class Connection(Opening, Patience):
             self._log_refusal(hostile.NO_TLS)
             return ""  # aiosmtpd sends nothing here: the connection is closed
         maillog.bug(f"smtp session of {self._client.ip}")
+        self._reset_timeout()  # it may have come while the client waited for us
         return "451 internal error (#4.3.0)"
 
     async def _refuse(self, refusal: Refusal, **facts: str) -> None:
