@@ -273,8 +273,18 @@ class NatsBus:
         hear = reply_to if at_once == 1 else reply_beside
         await self._nc.subscribe(subject, queue=group, cb=hear)
         with contextlib.suppress(*NETWORK_ERRORS):  # away: it hears of us when it is back
-            await self._nc.flush()  # else a question may come before the server knows of us
+            await self._is_known()
         heed_cancellation()
+
+    async def _is_known(self) -> None:
+        """Until the server has heard all we said: a question may come before it knows of us.
+
+        Not nats-py's flush: ended, or out of time, that cancels what the PONG sets later on, and
+        the error ends the reading. From then on we would hear nothing.
+        """
+        pong = asyncio.get_running_loop().create_future()
+        await self._nc._send_ping(pong)
+        await asyncio.wait({pong}, timeout=TIMEOUT)
 
     async def store_usage(self) -> float | None:
         """The share of the account's file store in use, 0 to 1; None where it has no limit."""

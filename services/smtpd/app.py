@@ -139,5 +139,4 @@ async def _listen(context: Context, listeners: dict[Place, Listener], *, reuse_p
     await context.stopping.wait()
     for server in servers.values():
         server.close()
-    for listener in listeners.values():
-        await listener.drain(GOODBYE)
+    await asyncio.gather(*(listener.drain(GOODBYE) for listener in listeners.values()))

@@ -42,10 +42,9 @@ def _client(gather: Gatherer, ip: str, user: str) -> Client:
         ip = normal(ip)
     except ValueError as error:
         raise BadInput(f"{ip!r} is not an IP address") from error
-    if not user:
-        return gather.about_client(ip, Kind.MX)
-    client = gather.about_client(ip, Kind.SUBMISSION)
-    return replace(client, user=parse_address(user).key)
+    client = gather.about_client(ip, Kind.SUBMISSION if user else Kind.MX)
+    client = replace(client, load=gather.meter.load(ip, client.rule))
+    return replace(client, user=parse_address(user).key) if user else client
 
 
 @dataclass(frozen=True, slots=True)

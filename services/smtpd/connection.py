@@ -5,7 +5,6 @@ fifth of a session (docs/performance.md). No verb and no policy stands here.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -56,6 +55,15 @@ class Reader(asyncio.StreamReader):
             raise asyncio.CancelledError from None  # how aiosmtpd's loop ends
 
 
+class Limits(dict[str, int]):
+    """Octets a command may have, by its verb. aiosmtpd looks up whatever a client says, of any
+    length, before it measures it: none of that is kept, which a defaultdict would do for ever.
+    """
+
+    def __missing__(self, verb: str) -> int:
+        return COMMAND_LIMIT
+
+
 class Verbs:
     """A session's verbs as aiosmtpd asks for them. It gets an answer for any, so we count them."""
 
@@ -73,9 +81,7 @@ class Connection(Opening, Patience):
     verbs: Mapping[str, Callable[..., Awaitable[None]]] = {}
 
     command_size_limit = COMMAND_LIMIT
-    command_size_limits: dict[str, int] = defaultdict(  # noqa: RUF012 - as aiosmtpd declares it
-        lambda: COMMAND_LIMIT, AUTH=AUTH_LIMIT
-    )
+    command_size_limits: dict[str, int] = Limits(AUTH=AUTH_LIMIT)
 
     _entered = False
 
@@ -117,6 +123,9 @@ class Connection(Opening, Patience):
         listener.joined(self)
         client = await self._opened(normal(peer[0]))
         if client is None:
+            return
+        if listener.draining:  # it came in after the others were told
+            self.say_goodbye()
             return
         load = listener.parts.meter.load(client.ip, client.rule)
         self._client = replace(client, load=load)
@@ -204,13 +213,18 @@ class Connection(Opening, Patience):
             self._log_refusal(hostile.NO_TLS)
             return ""  # aiosmtpd sends nothing here: the connection is closed
         maillog.bug(f"smtp session of {self._client.ip}")
+        self._reset_timeout()  # it may have come while the client waited for us
         return "451 internal error (#4.3.0)"
 
     async def _refuse(self, refusal: Refusal, **facts: str) -> None:
         self._log_refusal(refusal, **facts)
-        await self.push(refusal.reply)
-        if refusal.hang_up:
-            self._hang_up()
+        if not refusal.hang_up:
+            await self.push(refusal.reply)
+            return
+        if refusal.reply.startswith("5"):
+            self._listener.parts.meter.count(ERRORS, self._client)
+        await Connection.push(self, refusal.reply)  # the last word: no second reply behind it
+        self._hang_up()
 
     async def _line(self) -> bytes:
         """One line of the client's; BadInput, once all of it has come, where it is too long."""

@@ -87,11 +87,11 @@ class Patience(SMTP):
         self._stop_timeout()
         try:
             async with asyncio.timeout(seconds):
-                await self._reader.read(1)
+                early = await self._reader.read(1)
         except TimeoutError:
-            self._reset_timeout()
-            return False
-        return True
+            early = b""
+        self._reset_timeout()
+        return bool(early)  # who only closes, as a health check does, has said nothing
 
     def _await_data(self, octets: int) -> None:
         """So many octets of a mail have come; 0 = DATA begins."""

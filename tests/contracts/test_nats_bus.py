@@ -305,3 +305,18 @@ async def test_a_server_that_hangs_holds_nobody_and_fills_no_memory(tmp_path: Pa
     assert await patiently(lambda: bus.append("q.0.a.0", b"again")) > 0
     await bus.close()
     server.stop()
+
+
+async def test_who_is_ended_while_it_begins_to_answer_leaves_a_bus_that_hears(bus: NatsBus) -> None:
+    """The server's word comes after nobody waits for it any more."""
+
+    async def answer(_subject: str, _data: bytes) -> bytes:
+        return b"here"
+
+    beginning = asyncio.create_task(bus.answer(subjects.AUTH_HERE, answer))
+    while not bus.client._pongs:  # noqa: ASYNC110 - nothing tells it
+        await asyncio.sleep(0)
+    beginning.cancel()
+    await asyncio.gather(beginning, return_exceptions=True)
+    assert beginning.cancelled()
+    assert await bus.ask(subjects.AUTH_HERE, b"", seconds=TIMEOUT) == b"here"

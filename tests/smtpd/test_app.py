@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.smtpd import app
 from services.smtpd.app import serve
 from services.smtpd.settings import Settings
 from tests.nats_server import NatsServer
+from tests.smtpd.client import connected
 from tests.smtpd.listening import raw
 from tests.smtpd.running import PATIENCE
 from tubepost.admin import Health, create_app
@@ -83,3 +85,23 @@ async def test_two_share_a_port_only_where_both_say_so(
         with pytest.raises(OSError, match="in use"):
             async with served(second.model_copy(update={"reuse_port": False})):
                 pass
+
+
+async def test_all_listeners_end_at_once(
+    nats_server: NatsServer, bus: NatsBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The goodbye on one does not wait for a mail on another, nor has each a time of its own."""
+    monkeypatch.setattr(app, "GOODBYE", 6 * PATIENCE)
+    settings = Settings(nats_url=nats_server.url, smtp="127.0.0.1:0", listeners="a=mx:127.0.0.1:0")
+    async with contextlib.AsyncExitStack() as server:
+        found = await server.enter_async_context(served(settings))
+        async with (
+            connected(port_of(found["smtp"])) as sends,
+            connected(port_of(found["a"])) as waits,
+        ):
+            await sends.begin_mail("postmaster")
+            ended = asyncio.create_task(server.aclose())
+            assert await waits.reply() == "421 shutting down, try again (#4.3.2)"
+            assert (await sends.ask("hi\r\n.")).startswith("250 ok ")
+            assert await sends.reply() == "421 shutting down, try again (#4.3.2)"
+            await asyncio.wait_for(ended, PATIENCE)

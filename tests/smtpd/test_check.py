@@ -161,6 +161,19 @@ async def test_every_policy_is_asked_in_the_order_of_the_chains(http: httpx.Asyn
     ]
 
 
+async def test_a_rate_that_is_used_up_shows(smtpd: Smtpd) -> None:
+    gather = smtpd.listeners["smtp"].parts.gather
+    await smtpd.set(smtprates="connections:1/h")
+    async with connected(smtpd.ports["smtp"]):
+        pass
+    client = check._client(gather, "127.0.0.1", "")
+    found = await check.Check(gather, client, "").answer("ann@example.net")
+    assert [said["verdict"] for said in found["policies"] if said["verdict"]] == [
+        "rate_connections"
+    ]
+    assert not found["accepted"]
+
+
 @pytest.mark.parametrize(
     ("rules", "recipient"),
     [

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.smtpd.budget import COPIES, Budget
+from services.smtpd.session import Session
 from tests.smtpd.client import Client, connected
 from tests.smtpd.running import PATIENCE, Smtpd
 
@@ -97,3 +98,12 @@ async def test_the_room_is_given_back(smtpd: Smtpd, budget: Watched, how: str) -
     await asyncio.wait_for(listener.emptied.wait(), PATIENCE)
     assert budget.used == 0
     assert await smtpd.mails() == []
+
+
+async def test_nothing_is_kept_of_verbs_that_nobody_knows(smtpd: Smtpd) -> None:
+    known = set(Session.command_size_limits)
+    async with connected(smtpd.ports["smtp"]) as client:
+        await client.ask("EHLO laptop")
+        assert await client.ask("XYZZY") == "500 5.5.1 unimplemented (#5.5.1)"
+        assert await client.ask("X" * 60_000) == "500 5.5.2 line too long (#5.5.2)"
+    assert set(Session.command_size_limits) == known

@@ -81,6 +81,38 @@ async def test_the_wait_ends_when_the_client_goes(smtpd: Smtpd) -> None:
     await all_gone(smtpd)
 
 
+async def test_who_closes_before_the_greeting_has_not_talked(smtpd: Smtpd) -> None:
+    """The TCP check of a load balancer is no error of its address."""
+    await smtpd.set(greetdelay="60", smtprates="errors:10/h")
+    async with ungreeted(smtpd) as client:
+        client.end()
+        assert await client.reply() in ("220 mail.example ESMTP", "")
+        assert await client.is_closed()
+    await all_gone(smtpd)
+    assert smtpd.meter.nearest(1) == []
+
+
+async def test_the_last_word_is_one_reply(smtpd: Smtpd) -> None:
+    """The refusal is an error that is the last one allowed: it is counted, and not said twice."""
+    await smtpd.set(greetdelay="60", maxerrors="1", smtprates="errors:1/h")
+    async with ungreeted(smtpd) as client:
+        await client.say(b"EHLO spam.example\r\n")
+        assert await client.reply() == EARLY
+        assert await client.is_closed()
+    async with ungreeted(smtpd) as client:
+        assert await client.reply() == "421 too many errors, try again later (#4.7.0)"
+        assert await client.is_closed()
+
+
+async def test_who_comes_while_we_end_is_told_so(smtpd: Smtpd) -> None:
+    """The kernel had taken the connection, and its session began after the others were told."""
+    await smtpd.listeners["smtp"].drain(PATIENCE)
+    async with ungreeted(smtpd) as client:
+        assert await client.reply() == SHUT
+        assert await client.is_closed()
+    await all_gone(smtpd)
+
+
 async def in_the_tarpit(smtpd: Smtpd, client: Client, delay: str) -> None:
     """Two recipients are accepted and the third is on its way."""
     await smtpd.set(tarpitcount="2", tarpitdelay=delay)

@@ -92,3 +92,16 @@ async def test_above_the_high_water_mark_is_452(smtpd: Smtpd) -> None:
         await client.begin_mail()
         assert (await client.ask("hi\r\n.")).startswith("250 ok ")
     assert len(await smtpd.mails()) == 1
+
+
+async def test_after_a_bug_of_ours_the_client_is_not_waited_for_for_ever(
+    smtpd: Smtpd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came while no deadline was set: the client waited for us."""
+    await smtpd.set(timeoutsmtpd="1")
+    monkeypatch.setattr(smtpd.intake, "_control", None)
+    async with connected(smtpd.ports["smtp"]) as client:
+        await client.begin_mail()
+        assert await client.ask("hi\r\n.") == "451 internal error (#4.3.0)"
+        assert await client.reply() == "451 timeout (#4.4.2)"
+    assert await smtpd.mails() == []
