@@ -61,6 +61,8 @@ class Meter:
         self._settings, self._clock, self._on_count = settings, clock, on_count
         self._sessions: dict[str, int] = {}
         self.sessions = 0
+        self.openings = 0
+        """Connections that are not greeted yet: their PROXY header or TLS is awaited."""
 
     @property
     def limits(self) -> Limits:
@@ -69,6 +71,11 @@ class Meter:
     @property
     def session_limit(self) -> int:
         return self._settings.get(smtp_values.CONCURRENCYINCOMING)
+
+    @property
+    def overfull(self) -> bool:
+        """More have connected than this process can carry, those not greeted yet included."""
+        return 0 < self.session_limit < self.sessions + self.openings
 
     def use(self, kind: str, client: Client) -> Use:
         """How much of a rate a client has used up."""

@@ -34,15 +34,25 @@ class Opening(SMTP):
         through_proxy = self._listener.proxy and self._listener.parts.gather.is_proxy(ip)
         if not (through_proxy or tls):
             return self._known(ip)
+        meter = self._listener.parts.meter
         self._opening, greetable = True, False
+        meter.openings += 1
         try:
-            client = await self._told(ip) if through_proxy else self._known(ip)
+            client = await self._begun(ip, through_proxy=through_proxy)
             greetable = client is not None and (not tls or await self._secured(client.ip))
         finally:
+            meter.openings -= 1
             if not greetable:
                 self._abandon()
         self._opening = False
         return client if greetable else None
+
+    async def _begun(self, ip: str, *, through_proxy: bool) -> Client | None:
+        """Who it is. Those who only begin, and those who have begun, share the process's limit."""
+        if self._listener.parts.meter.overfull:
+            maillog.refused("concurrencyincoming", "", {"client": ip})
+            return None
+        return await self._told(ip) if through_proxy else self._known(ip)
 
     async def _told(self, proxy_ip: str) -> Client | None:
         """Whom the header names. Without one the proxy is hung up on."""

@@ -155,3 +155,20 @@ async def test_a_header_in_front_of_tls_from_anybody_else_is_refused(
         await client.say(header)
         assert await client.all_that_comes() == b""
     assert refused() == before + 1
+
+
+async def test_who_begins_no_tls_takes_no_more_than_a_session(
+    smtpd: Smtpd, tls: ssl.SSLContext
+) -> None:
+    """Else half-open handshakes would take all the descriptors, whatever concurrencyincoming is."""
+    await smtpd.set(concurrencyincoming="2")
+    async with listening(smtpd, Kind.SUBMISSIONS, tls) as port:
+        async with raw(port) as first, raw(port) as second:
+            await until(lambda: smtpd.meter.openings == 2)
+            async with raw(port) as third:
+                assert await third.hear() == b""
+            assert smtpd.meter.openings == 2
+            for client in (first, second):
+                client.end()
+        await all_left(smtpd)
+        assert smtpd.meter.openings == 0
