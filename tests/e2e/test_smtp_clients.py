@@ -173,7 +173,7 @@ def test_smtplib_as_another_host(mail: Platform, tls: bool) -> None:
 @pytest.fixture(scope="module")
 def postfix(mail: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Postfix that sends all its mail to the platform's MX listener; its own SMTP port."""
-    require("postfix", "postfix")
+    bench_postfix.install_if_missing()
     folder = tmp_path_factory.mktemp("postfix")
     folder.chmod(0o755)
     for parent in folder.parents[:2]:
