@@ -1,5 +1,6 @@
 """The control settings in force: a mirror of the bucket, read through the table of settings."""
 
+from ipaddress import IPv6Network
 from typing import Any, TypeVar
 
 from tubepost import control_values as values
@@ -42,6 +43,11 @@ class Control:
     @property
     def helohost(self) -> str:
         return self.get(values.HELOHOST) or self.me
+
+    @property
+    def own_networks(self) -> tuple[IPv6Network, ...]:
+        """Of our balancers and nodes: an address there stands for many clients."""
+        return self.get(smtp_values.PROXYNETWORKS) + self.get(smtp_values.CLUSTERNETWORKS)
 
     @property
     def bounce_sender(self) -> str:

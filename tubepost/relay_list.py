@@ -59,18 +59,22 @@ def may_be_listed(ip: str, *, allowed: Networks, ours: Networks = ()) -> bool:
     Loopback, private, shared (CGNAT's inside), link-local and reserved addresses, and `ours`, are
     those of a cluster, a proxy or a NAT: opening the relay for one of them opens it for many.
     """
-    number = as_ipv6(ip)
-    if any(number in network for network in allowed):
+    if in_networks(ip, allowed):
         return True
-    return ip_address(normal(ip)).is_global and not any(number in network for network in ours)
+    return ip_address(normal(ip)).is_global and not in_networks(ip, ours)
 
 
 def is_ours(ip: str, *, allowed: Networks, ours: Networks) -> bool:
     """Whether an address is one of `ours` that was not allowed by name."""
+    return in_networks(ip, ours) and not in_networks(ip, allowed)
+
+
+def in_networks(ip: str, networks: Networks) -> bool:
+    """Whether an address (IPv4, IPv6 or v4-mapped) is in one of them."""
+    if not networks:
+        return False
     number = as_ipv6(ip)
-    return any(number in network for network in ours) and not any(
-        number in network for network in allowed
-    )
+    return any(number in network for network in networks)
 
 
 class RelayList:

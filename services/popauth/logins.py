@@ -92,8 +92,8 @@ class Logins:
             maillog.relay_opened(ip, account.address, result="no_relay")
             return
         get = self._control.get
-        ours = get(smtp_values.PROXYNETWORKS) + get(smtp_values.CLUSTERNETWORKS)
-        if not may_be_listed(ip, allowed=get(smtp_values.RELAYNETWORKS), ours=ours):
+        allowed, ours = get(smtp_values.RELAYNETWORKS), self._control.own_networks
+        if not may_be_listed(ip, allowed=allowed, ours=ours):
             maillog.relay_opened(ip, account.address, result="not_listable")
             return
         try:

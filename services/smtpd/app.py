@@ -65,16 +65,16 @@ def _parts(
 ) -> Parts:
     """What all listeners share."""
     control, directory = Control(bus, settings.hostname), Directory(bus)
-    relay_list = RelayList(bus, time.time)
     meter = Meter(gossip.rates, control, time.time, gossip.wake)
+    gatherer = Gatherer(control, directory, RelayList(bus, time.time), Room(bus), meter)
     memory = Budget(settings.data_memory)
     metrics.SMTP_DATA_MEMORY.set_function(lambda: memory.used)
     return Parts(
         bus,
         control,
-        Gatherer(control, directory, relay_list, Room(bus), meter),
+        gatherer,
         Intake(MailStore(bus, settings.shards), directory, control, time.time, events),
-        Lookups(control, dns, relay_list),
+        Lookups(gatherer, dns),
         memory,
     )
 

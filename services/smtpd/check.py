@@ -60,9 +60,7 @@ class Check:
         """Raises Unavailable where a session would answer 451, BadInput for what is no address."""
         client = self.client
         sender = verp.parse_sender(self.sender) if self.sender else ""
-        entry = await self.gather.relay_list.lookup(client.ip)
-        if entry and not self.gather.may_use_list(client.ip):
-            entry = None
+        entry = await self.gather.relay_entry(client)
         facts = await self._facts(sender, recipient) if recipient else None
         stranger = await self._stranger(facts) if facts and not (facts.relays or entry) else None
         policies = [
@@ -76,7 +74,7 @@ class Check:
             "ip": client.ip,
             "rule": {"line": client.rule.line, "allow": client.rule.allow},
             "relay_list": _shown(entry),
-            "list_is_used": self.gather.may_use_list(client.ip),
+            "list_is_used": self.gather.may_use_list(client),
             "recipient": why.recipient(facts) if facts else None,
             "policies": policies,
             "accepted": not against,

@@ -56,7 +56,7 @@ class Findings:
         if facts.relays:
             return None
         said = policy.refusal(policy.STRANGER, await self.about(facts))
-        return None if said and await self._lookups.may_relay(facts.client) else said
+        return None if said and await self._lookups.gather.relay_entry(facts.client) else said
 
     async def about(self, facts: RcptFacts) -> StrangerFacts:
         """What the policies on strangers look at."""

@@ -17,8 +17,7 @@ from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Account, Directory
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
-from tubepost.relay_list import RelayList, is_ours
-from tubepost.tcprules import as_ipv6
+from tubepost.relay_list import Entry, RelayList, in_networks, is_ours
 from tubepost.trace_headers import hops
 
 
@@ -43,11 +42,16 @@ class Gatherer:
 
     def is_proxy(self, ip: str) -> bool:
         """Whether a PROXY header from there is believed."""
-        networks = self.control.get(smtp_values.PROXYNETWORKS)
-        if not networks:
-            return False
-        number = as_ipv6(ip)
-        return any(number in network for network in networks)
+        return in_networks(ip, self.control.get(smtp_values.PROXYNETWORKS))
+
+    def may_use_list(self, client: Client) -> bool:
+        """A balancer's or a node's address stands for all behind it, whatever the list says."""
+        ours, allowed = self.control.own_networks, self.control.get(smtp_values.RELAYNETWORKS)
+        return not client.proxy and not is_ours(client.ip, allowed=allowed, ours=ours)
+
+    async def relay_entry(self, client: Client) -> Entry | None:
+        """Who opened the relay for this client by logging in, where that counts for it."""
+        return await self.relay_list.lookup(client.ip) if self.may_use_list(client) else None
 
     def about_mail(
         self, client: Client, sender: str, *, size: int = 0, size_limit: int = 0
@@ -83,11 +87,11 @@ class Gatherer:
             return facts
         if facts.needs_relay and await self.directory.confirmed_domain(recipient.domain):
             facts = replace(facts, local=True)
-        if facts.ours and self._is_blocked(client):
-            facts = replace(facts, listed=await self.relay_list.lookup(client.ip) is not None)
+        if facts.ours and client.rule.variables.get("RBLSMTPD") and not client.user:
+            facts = replace(facts, listed=await self.relay_entry(client) is not None)
         if facts.local:
             return await self._with_mailbox(facts, recipient)
-        if facts.needs_relay and not client.proxy and self.may_use_list(client.ip):
+        if facts.needs_relay:
             return await self._with_relay_list(facts)
         return facts
 
@@ -132,11 +136,6 @@ class Gatherer:
             relaying=bool(transaction.relay_user),
         )
 
-    def _is_blocked(self, client: Client) -> bool:
-        """A rule blocks it, and only a login can help (RBL-1)."""
-        blocked = client.rule.variables.get("RBLSMTPD") and not client.user
-        return bool(blocked) and not client.proxy and self.may_use_list(client.ip)
-
     async def _with_mailbox(self, facts: RcptFacts, recipient: Address) -> RcptFacts:
         account = await self.directory.confirmed_account(recipient)
         if account and account.quota and self.room:
@@ -144,7 +143,7 @@ class Gatherer:
         return replace(facts, mailbox_exists=account is not None)
 
     async def _with_relay_list(self, facts: RcptFacts) -> RcptFacts:
-        entry = await self.relay_list.lookup(facts.client.ip)
+        entry = await self.relay_entry(facts.client)
         user = entry.user if entry else ""
         limit = self.control.get(smtp_values.RELAYMAILFROM)
         return replace(
@@ -174,14 +173,3 @@ class Gatherer:
             used=await room.used(account.address),
             over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",
         )
-
-    def may_use_list(self, ip: str) -> bool:
-        """Whether the relay list says anything about this address."""
-        return may_use_list(self.control, ip)
-
-
-def may_use_list(control: Control, ip: str) -> bool:
-    """A proxy's or a node's address stands for all behind it, whatever the list says."""
-    get = control.get
-    ours = get(smtp_values.PROXYNETWORKS) + get(smtp_values.CLUSTERNETWORKS)
-    return not (ours and is_ours(ip, allowed=get(smtp_values.RELAYNETWORKS), ours=ours))

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.smtpd.facts import Client, Domain
-from services.smtpd.gather import may_use_list
+from services.smtpd.facts import Domain
+from services.smtpd.gather import Gatherer
 from tubepost import blocklists, dns_client, maillog, metrics, smtp_values
 from tubepost.blocklists import DnsList, Found, Lists
-from tubepost.control import Control
 from tubepost.dns_client import DnsClient, NoSuchName, Trouble
-from tubepost.relay_list import RelayList
 from tubepost.sender_patterns import Patterns, Senders
 from tubepost.setting import Setting
 
@@ -73,19 +71,19 @@ class Wishes:
 class Lookups:
     """What the sessions of a process share: the name servers, and when it complained last."""
 
-    def __init__(self, control: Control, dns: DnsClient, relay_list: RelayList) -> None:
-        self._control, self._dns, self._relay_list = control, dns, relay_list
+    def __init__(self, gather: Gatherer, dns: DnsClient) -> None:
+        self.gather, self._dns = gather, dns
         self._complained: dict[str, float] = {}
 
     @property
     def idle(self) -> bool:
         """No setting wants anything: the rule, so it is found out fast."""
-        get = self._control.get
+        get = self.gather.control.get
         return all(get(setting) is setting.default for setting in ASKING)
 
     @property
     def wishes(self) -> Wishes:
-        get = self._control.get
+        get = self.gather.control.get
         return Wishes(
             senders=get(smtp_values.BADMAILFROM),
             bad_helo=get(smtp_values.BADHELO),
@@ -96,12 +94,6 @@ class Lookups:
             list_code=get(smtp_values.RBLCODE),
             seconds=get(smtp_values.RBLTIMEOUT),
         )
-
-    async def may_relay(self, client: Client) -> bool:
-        """Whether its address is on the relay list, and is its own."""
-        if client.proxy or not may_use_list(self._control, client.ip):
-            return False
-        return await self._relay_list.lookup(client.ip) is not None
 
     async def ask_list(self, dns_list: DnsList, ip: str, until: float) -> Hit:
         """A first, TXT for the text. Whatever goes wrong, the list has said nothing (RBL-3)."""

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator
 
 from services.smtpd.facts import Kind
-from services.smtpd.gather import Gatherer
 from services.smtpd.listener import OPENING, Listener, Parts
 from services.smtpd.proxy import BINARY
 from services.smtpd.session import sessions
@@ -31,8 +30,7 @@ async def listening(
     opening_seconds: float = OPENING,
 ) -> AsyncIterator[int]:
     """Its port; in `smtpd.listeners` it is "extra"."""
-    gatherer = Gatherer(smtpd.control, smtpd.directory, smtpd.relay_list, meter=smtpd.meter)
-    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake, lookups=smtpd.lookups)
+    parts = Parts(smtpd.bus, smtpd.control, smtpd.gather, smtpd.intake, lookups=smtpd.lookups)
     listener = Listener("extra", kind, parts, tls, proxy, opening_seconds)
     smtpd.listeners["extra"] = listener
     server = await asyncio.get_running_loop().create_server(sessions(listener), host, 0)

@@ -100,6 +100,10 @@ class Smtpd:
 
         await self.bus.answer(subjects.AUTH_CHECK, answer, group="popauth")
 
+    @property
+    def gather(self) -> Gatherer:
+        return Gatherer(self.control, self.directory, self.relay_list, Room(self.bus), self.meter)
+
     async def mails(self) -> list[tuple[Record, bytes]]:
         """What is in the queue, in no order, with the bodies."""
         store = MailStore(self.bus, SHARDS)
@@ -141,7 +145,7 @@ async def running(
     meter = Meter(gossip.rates, control, clock, gossip.wake)
     relay_list = RelayList(bus, time.time)
     smtpd = Smtpd(bus, control, directory, relay_list, intake, gossip, meter, clock, told=told)
-    smtpd.lookups = Lookups(control, dns, relay_list) if dns else None
+    smtpd.lookups = Lookups(smtpd.gather, dns) if dns else None
     async with background(control.run(), directory.run(), gossip.run()):
         await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
         await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)
@@ -162,10 +166,7 @@ async def running(
 async def _listen(
     smtpd: Smtpd, name: str, kind: Kind, tls: ssl.SSLContext | None
 ) -> asyncio.Server:
-    gatherer = Gatherer(
-        smtpd.control, smtpd.directory, smtpd.relay_list, Room(smtpd.bus), smtpd.meter
-    )
-    parts = Parts(smtpd.bus, smtpd.control, gatherer, smtpd.intake, lookups=smtpd.lookups)
+    parts = Parts(smtpd.bus, smtpd.control, smtpd.gather, smtpd.intake, lookups=smtpd.lookups)
     listener = Listener(name, kind, parts, tls)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(sessions(listener), "127.0.0.1", 0, backlog=512)

@@ -152,6 +152,17 @@ async def test_a_proxy_does_not_use_the_list(http: httpx.AsyncClient, smtpd: Smt
     assert (found["accepted"], found["list_is_used"], found["relay_list"]) == (False, False, None)
 
 
+async def test_a_proxy_s_own_address_does_not_use_it_even_where_it_is_named(
+    http: httpx.AsyncClient, smtpd: Smtpd
+) -> None:
+    """As a session has it: relaynetworks lets a node use the list, never a balancer."""
+    await smtpd.relay_list.add(CLIENT, user="bob@example.net", window=900, by="pop-1")
+    await smtpd.set(proxynetworks="198.51.100.0/24", relaynetworks="198.51.100.0/24")
+    found = await asked(http, CLIENT)
+    assert (found["list_is_used"], found["relay_list"]) == (False, None)
+    assert "and send to our own domains only" in found["sentence"]
+
+
 async def test_every_policy_is_asked_in_the_order_of_the_chains(http: httpx.AsyncClient) -> None:
     found = await asked(http, CLIENT, recipient="joe@example.org")
     assert [(said["at"], said["policy"]) for said in found["policies"]] == [

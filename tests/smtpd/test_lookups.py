@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.smtpd.gather import Gatherer
 from services.smtpd.lookups import Lookups
 from tests.dns_server import DnsServer, serving_dns
 from tests.smtpd.client import connected
@@ -13,6 +14,7 @@ from tests.smtpd.running import PATIENCE, Smtpd, running
 from tubepost import metrics
 from tubepost.blocklists import DnsList, Found, question
 from tubepost.control import Control
+from tubepost.directory import Directory
 from tubepost.dns_client import DnsClient
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
@@ -89,11 +91,9 @@ async def test_both_families_are_looked_up(bus: NatsBus, ip: str) -> None:
     name = question(ip, "bl.example")
     records = f'{name}. IN A 127.0.0.3\n{name}. IN TXT "seen"\n'
     async with serving_dns(records) as zone:
-        asks = Lookups(
-            Control(bus, "mail.example"),
-            DnsClient(["127.0.0.1"], port=zone.port),
-            RelayList(bus, time.time),
-        )
+        control, relay_list = Control(bus, "mail.example"), RelayList(bus, time.time)
+        gather = Gatherer(control, Directory(bus), relay_list)
+        asks = Lookups(gather, DnsClient(["127.0.0.1"], port=zone.port))
         until = asyncio.get_running_loop().time() + PATIENCE
         assert await asks.ask_list(DnsList("bl.example"), ip, until) == (Found.LISTED, "seen")
         assert zone.asked == [(name, "A"), (name, "TXT")]

@@ -2,6 +2,7 @@
 
 from services.smtpd.facts import RcptFacts
 from services.smtpd.refusal import Refusal
+from tubepost.domain_table import name_for
 from tubepost.relay_denied import filled
 
 
@@ -41,6 +42,4 @@ def no_mailbox(facts: RcptFacts) -> Refusal | None:
 
 def in_hosts(domain: str, hosts: frozenset[str]) -> bool:
     """rcpthosts: `host` itself, or `.suffix` for everything below it."""
-    labels = domain.split(".")
-    suffixes = ("." + ".".join(labels[n:]) for n in range(1, len(labels)))
-    return domain in hosts or any(suffix in hosts for suffix in suffixes)
+    return name_for(hosts, domain) is not None
