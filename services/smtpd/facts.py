@@ -121,7 +121,6 @@ class RcptFacts:
     recipient: str = ""
     accepted_so_far: int = 0
     max_recipients: int = 1000
-    bad_senders: frozenset[str] = frozenset()
     sender_lines: Senders = _NO_LINES
     bad_recipients: Patterns = _NO_PATTERNS
     local: bool = False

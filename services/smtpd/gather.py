@@ -117,7 +117,6 @@ class Gatherer:
 
     def _at_hand(self, client: Client, transaction: Transaction, recipient: Address) -> RcptFacts:
         get = self.control.get
-        senders = get(smtp_values.BADMAILFROM)
         return RcptFacts(
             client=client,
             sender=verp.owner(transaction.sender),
@@ -125,8 +124,7 @@ class Gatherer:
             size=transaction.size,
             accepted_so_far=len(transaction.recipients),
             max_recipients=get(smtp_values.MAXRCPT),
-            bad_senders=senders.exact,
-            sender_lines=senders,
+            sender_lines=get(smtp_values.BADMAILFROM),
             bad_recipients=get(smtp_values.BADRCPTTO),
             local=recipient.domain in self.directory.domains,
             in_rcpthosts=in_hosts(recipient.domain, get(smtp_values.RCPTHOSTS)),

@@ -1,6 +1,7 @@
 """Policies on clients that may not relay: DNS lists, HELO, and what DNS says of the sender."""
 
 from services.smtpd.facts import Domain, StrangerFacts
+from services.smtpd.policies.sender import BAD_SENDER
 from services.smtpd.refusal import Refusal
 
 
@@ -34,10 +35,7 @@ def bad_sender_of_stranger(facts: StrangerFacts) -> Refusal | None:
     if not sender or facts.rcpt.sender_exempt:
         return None
     if domain in lines.strangers or lines.name_objects(domain, facts.name):
-        return Refusal(
-            "badmailfrom",
-            "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)",
-        )
+        return BAD_SENDER
     return None
 
 
