@@ -12,16 +12,13 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
-from services.smtpd import findings, lines, pace, policy, replies
+from services.smtpd import findings, lines, pace, policy
 from services.smtpd.facts import Client
 from services.smtpd.listener import Listener
-from services.smtpd.opening import Opening
 from services.smtpd.patience import Patience
 from services.smtpd.policies import hostile
-from services.smtpd.refusal import Refusal
 from tubepost import maillog, smtp_values
 from tubepost.errors import BadInput
-from tubepost.rate_limits import ERRORS
 from tubepost.relay_list import normal
 
 READ_LIMIT = 64 * 1024
@@ -75,7 +72,7 @@ class Verbs:
         return partial(method, self._session) if method else partial(self._session._unknown, verb)
 
 
-class Connection(Opening, Patience):
+class Connection(Patience):
     """A client's connection. `verbs` is the table of what it may say."""
 
     verbs: Mapping[str, Callable[..., Awaitable[None]]] = {}
@@ -103,17 +100,6 @@ class Connection(Opening, Patience):
         self._findings: findings.Findings | None = None
         self._in_data = False
         self._tally = pace.Tally()
-        self._offered_codes = False
-
-    async def push(self, status: str | bytes, code: str = "") -> None:
-        """Says a reply. `code`: its enhanced code where the text has none."""
-        self._writer.write(self._wire(str(status), code))
-        await self._writer.drain()
-
-    def _wire(self, reply: str, code: str = "") -> bytes:
-        session = self.session  # TLS begins a new one: what EHLO said before it is forgotten
-        enhanced = self._offered_codes and session is not None and session.extended_smtp
-        return replies.wire(reply, code, enhanced=enhanced)
 
     async def _handle_client(self) -> None:
         listener = self._listener
@@ -149,16 +135,6 @@ class Connection(Opening, Patience):
             self._listener.parts.meter.enter(self._client)
             self._entered = True
 
-    async def _count_error(self) -> None:
-        meter = self._listener.parts.meter
-        if ERRORS not in meter.limits:
-            return
-        meter.count(ERRORS, self._client)
-        load = meter.load(self._client.ip, self._client.rule)
-        refusal = policy.refusal(policy.ERROR, replace(self._client, load=load))
-        if refusal:
-            await self._refuse(refusal)
-
     async def _unknown(self, verb: str, _argument: str | None) -> None:
         if verb == lines.BARE_LF:
             await self._refuse(hostile.BARE_LF)
@@ -186,21 +162,6 @@ class Connection(Opening, Patience):
         if self._findings:
             self._findings.drop()
 
-    def _hang_up(self) -> None:
-        """Nothing more is heard. Under TLS the connection lives on until the client agrees."""
-        if not self._writer.is_closing():
-            self._writer.close()
-            self._linger()
-        if self._handler_coroutine is not None:
-            self._handler_coroutine.cancel()
-        if self._original_transport is not None and self.session and self.session.ssl is None:
-            self.connection_lost(None)  # amid STARTTLS nobody else tells us
-
-    def _timeout_cb(self) -> None:
-        self._log_refusal(hostile.TIMEOUT)
-        self._part_with(self._wire(hostile.TIMEOUT.reply))
-        self._hang_up()
-
     def say_goodbye(self) -> None:
         """Ends the session, now or, while a mail is being taken, after its reply."""
         if not self._in_data:
@@ -215,16 +176,6 @@ class Connection(Opening, Patience):
         maillog.bug(f"smtp session of {self._client.ip}")
         self._reset_timeout()  # it may have come while the client waited for us
         return "451 internal error (#4.3.0)"
-
-    async def _refuse(self, refusal: Refusal, **facts: str) -> None:
-        self._log_refusal(refusal, **facts)
-        if not refusal.hang_up:
-            await self.push(refusal.reply)
-            return
-        if refusal.reply.startswith("5"):
-            self._listener.parts.meter.count(ERRORS, self._client)
-        await Connection.push(self, refusal.reply)  # the last word: no second reply behind it
-        self._hang_up()
 
     async def _line(self) -> bytes:
         """One line of the client's; BadInput, once all of it has come, where it is too long."""

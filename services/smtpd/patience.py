@@ -1,33 +1,32 @@
-"""How long and how much a session bears with its client: timers, errors, tarpit.
+"""What a session says, and how much it bears with its client: replies, errors, tarpit, timers.
 
 Between aiosmtpd and Connection. There is one timer for each session: what puts the deadline off
 sets a number, and the timer looks at it when it rings.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from dataclasses import replace
 from math import inf
 from typing import Any
 
-from aiosmtpd.smtp import SMTP
-
-from services.smtpd import pace
+from services.smtpd import pace, policy, replies
 from services.smtpd.facts import Client
-from services.smtpd.listener import Listener
+from services.smtpd.opening import Opening
 from services.smtpd.pace import Tally
 from services.smtpd.policies import hostile
 from services.smtpd.refusal import Refusal
 from tubepost import maillog, smtp_values
+from tubepost.rate_limits import ERRORS
 from tubepost.setting import Setting
 
 LINGER = 10.0
 """Seconds in which a client has to take our last words."""
 
 
-class Patience(SMTP):
+class Patience(Opening):
     """What a client's behaviour does to its session."""
 
-    _listener: Listener
     _client: Client
     _tally: Tally
     _deadline = inf
@@ -35,19 +34,62 @@ class Patience(SMTP):
     _data_began = 0.0
     _data_octets = 0
     _said_all = False
+    _offered_codes = False
 
-    def _hang_up(self) -> None:
-        raise NotImplementedError
+    def push(self, status: str | bytes, code: str = "") -> Coroutine[Any, Any, None]:
+        """Says a reply, with its enhanced code where the text has none. Only a 5xx costs more."""
+        reply = str(status)
+        return self._say_error(reply, code) if reply[0] == "5" else self._say(reply, code)
 
-    def _timeout_cb(self) -> None:
-        raise NotImplementedError
+    async def _say(self, reply: str, code: str = "") -> None:
+        self._writer.write(self._wire(reply, code))
+        await self._writer.drain()
 
-    async def _refuse(self, refusal: Refusal, **facts: str) -> None:
-        raise NotImplementedError
+    def _wire(self, reply: str, code: str = "") -> bytes:
+        session = self.session  # TLS begins a new one: what EHLO said before it is forgotten
+        enhanced = self._offered_codes and session is not None and session.extended_smtp
+        return replies.wire(reply, code, enhanced=enhanced)
+
+    async def _say_error(self, reply: str, code: str) -> None:
+        """A 5xx is an error of the client's; the last one that it may make ends the session."""
+        self._tally.errors += 1
+        await self._hold_back()
+        await self._say(reply, code)
+        if self._tally.exhausted(self._setting(smtp_values.MAXERRORS)):
+            await self._refuse(hostile.ERRORS)
+        else:
+            await self._count_error()
 
     async def _count_error(self) -> None:
         """For the rate of errors, over all sessions of this client."""
-        raise NotImplementedError
+        meter = self._listener.parts.meter
+        if ERRORS not in meter.limits:
+            return
+        meter.count(ERRORS, self._client)
+        load = meter.load(self._client.ip, self._client.rule)
+        refusal = policy.refusal(policy.ERROR, replace(self._client, load=load))
+        if refusal:
+            await self._refuse(refusal)
+
+    async def _refuse(self, refusal: Refusal, **facts: str) -> None:
+        self._log_refusal(refusal, **facts)
+        if not refusal.hang_up:
+            await self.push(refusal.reply)
+            return
+        if refusal.reply.startswith("5"):
+            self._listener.parts.meter.count(ERRORS, self._client)
+        await self._say(refusal.reply)  # the last word: no second reply behind it
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Nothing more is heard. Under TLS the connection lives on until the client agrees."""
+        if not self._writer.is_closing():
+            self._writer.close()
+            self._linger()
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+        if self._original_transport is not None and self.session and self.session.ssl is None:
+            self.connection_lost(None)  # amid STARTTLS nobody else tells us
 
     def _log_refusal(self, refusal: Refusal, **facts: str) -> None:
         client = {"client": self._client.ip, "helo": self._client.helo}
@@ -55,18 +97,6 @@ class Patience(SMTP):
 
     def _setting(self, setting: Setting[int]) -> int:
         return self._listener.parts.control.get(setting)
-
-    async def _say_error(
-        self, push: Callable[..., Coroutine[Any, Any, None]], reply: str, *code: str
-    ) -> None:
-        """A 5xx is an error of the client's; the last one that it may make ends the session."""
-        self._tally.errors += 1
-        await self._hold_back()
-        await push(reply, *code)
-        if self._tally.exhausted(self._setting(smtp_values.MAXERRORS)):
-            await self._refuse(hostile.ERRORS)
-        else:
-            await self._count_error()
 
     async def _hold_back(self) -> None:
         """Tarpit: the reply waits. Never one for a mail that was taken: it would come again."""
@@ -126,10 +156,16 @@ class Patience(SMTP):
         if self._deadline > self.loop.time():
             self._ring_at(self._deadline)
         else:
-            self._timeout_cb()
+            self._timed_out()
 
     def _stop_timeout(self) -> None:
         self._deadline = inf
+
+    def _timed_out(self) -> None:
+        """The client has let its deadline go by."""
+        self._log_refusal(hostile.TIMEOUT)
+        self._part_with(self._wire(hostile.TIMEOUT.reply))
+        self._hang_up()
 
     def _linger(self) -> None:
         """A client that reads nothing does not keep the connection: it loses our last words."""

@@ -1,9 +1,8 @@
 """An SMTP session: its verbs and their replies. What may be done is policy's to say."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from services.smtpd import commands, home, policy
 from services.smtpd.connection import shared_parts
@@ -26,13 +25,6 @@ def sessions(listener: Listener) -> Callable[[], "Session"]:
 
 class Session(Receiving):
     """What a client may say, verb by verb."""
-
-    def push(  # type: ignore[override]
-        self, status: str, *code: str
-    ) -> Coroutine[Any, Any, None]:
-        """Says a reply. Only a 5xx costs more than that."""
-        push = super().push
-        return self._say_error(push, status, *code) if status[0] == "5" else push(status, *code)
 
     async def smtp_HELO(self, hostname: str | None) -> None:
         self._greet(hostname, extended=False)
