@@ -4,7 +4,7 @@ from ipaddress import IPv6Network
 from typing import Any, TypeVar
 
 from tubepost import control_values as values
-from tubepost import maillog, smtp_values, subjects
+from tubepost import maillog, remote_values, smtp_values, subjects
 from tubepost.errors import BadInput
 from tubepost.keyed import Bucket, Mirror, Value
 from tubepost.ports import Bus
@@ -42,7 +42,7 @@ class Control:
 
     @property
     def helohost(self) -> str:
-        return self.get(values.HELOHOST) or self.me
+        return self.get(remote_values.HELOHOST) or self.me
 
     @property
     def own_networks(self) -> tuple[IPv6Network, ...]:

@@ -2,32 +2,18 @@
 
 A value is stored as the lines an operator wrote, in qmail's own syntax, and read through `parse`;
 what `parse` refuses is never stored. A default that depends on `me` is None here. The settings of
-smtpd stand in smtp_values.
+smtpd stand in smtp_values, those of remote in remote_values.
 """
 
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from tubepost import destination_limits, retry, smtp_values, smtproutes
+from tubepost import destination_limits, remote_values, retry, smtp_values
 from tubepost.errors import NotFound
 from tubepost.setting import Setting, domain, mailbox, number, one_line
 
 ME = Setting[str | None]("me", domain, None, "This system's own host name.", "all")
-SMTPROUTES = Setting(
-    "smtproutes",
-    smtproutes.parse,
-    smtproutes.parse(()),
-    "Where to send instead of the MX: `domain:relay:port`, `.domain:relay`, `:relay`.",
-    "remote",
-)
-HELOHOST = Setting[str | None]("helohost", domain, None, "Host name for EHLO; else `me`.", "remote")
-TIMEOUTCONNECT = Setting(
-    "timeoutconnect", number(1, 3600), 60, "Seconds to wait for a connection.", "remote"
-)
-TIMEOUTREMOTE = Setting(
-    "timeoutremote", number(1, 86_400), 1200, "Seconds to wait for a reply, at most.", "remote"
-)
 QUEUELIFETIME = Setting(
     "queuelifetime",
     number(0, 31_536_000),
@@ -93,7 +79,11 @@ DELAYWARNING = Setting(
 
 SETTINGS: Mapping[str, Setting[Any]] = {
     found.name: found
-    for found in (*globals().values(), *vars(smtp_values).values())
+    for found in (
+        *globals().values(),
+        *vars(smtp_values).values(),
+        *vars(remote_values).values(),
+    )
     if isinstance(found, Setting)
 }
 

@@ -42,6 +42,8 @@ class Deferred:
     peer: str = ""
     reply: str = ""  # what the peer said, for Diagnostic-Code; empty where no peer spoke
     no_connection: bool = False  # the destination itself could not be reached
+    phase: str = ""  # where in the session it happened: events.Phase of remote, or `dns`, `connect`
+    kind: str = ""  # in one word what kind of trouble it is: reply_kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,8 @@ class Failed:
     status: str = "5.0.0"
     peer: str = ""
     reply: str = ""
+    phase: str = ""
+    kind: str = ""
 
 
 Outcome = Delivered | Deferred | Failed

@@ -6,13 +6,14 @@ An IPv6 relay stands in brackets.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from tubepost import domain_table
 from tubepost.address import AddressError, parse_domain, printable
 from tubepost.domain_table import name_for, parse_name
 from tubepost.errors import BadInput
+from tubepost.tls_policy import TlsPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,34 @@ class Relay:
     port: int | None = None
 
 
-Routes = Mapping[str, Relay | None]
-"""By domain, `.suffix` or "" for the default. None: use MX."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a relay is told by AUTH. Never shown."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How the mail of a domain goes. `relays`: tried in this order; none: the MX hosts.
+
+    `tls` None: the policy of the domain rules. `source`: IPs to connect from, one of a family;
+    none, and no `helo`: as for everything else.
+    """
+
+    relays: tuple[Relay, ...] = ()
+    login: Login | None = None
+    tls: TlsPolicy | None = None
+    source: tuple[str, ...] = ()
+    helo: str = ""
+    lmtp: bool = False
+
+
+BY_MX = Route()
+
+Routes = Mapping[str, Route]
+"""By domain, `.suffix` or "" for the default."""
 
 
 def parse(entries: Iterable[str]) -> Routes:
@@ -32,16 +59,16 @@ def parse(entries: Iterable[str]) -> Routes:
     return domain_table.parse(entries, _parse_entry, "smtproutes", "routes")
 
 
-def lookup(routes: Routes, domain: str) -> Relay | None:
-    """The relay for a mail domain, None for MX: its exact name, then suffixes, then the default."""
+def lookup(routes: Routes, domain: str) -> Route:
+    """The route of a mail domain: its exact name, then suffixes, then the default; else by MX."""
     name = name_for(routes, domain)
-    return None if name is None else routes[name]
+    return BY_MX if name is None else routes[name]
 
 
-def _parse_entry(text: str) -> tuple[str, Relay | None]:
+def _parse_entry(text: str) -> tuple[str, Route]:
     try:
         domain, relay = _split_entry(text)
-        return parse_name(domain), _parse_relay(relay)
+        return parse_name(domain), Route(relays=_parse_relays(relay))
     except BadInput as error:
         raise BadInput(f"smtproutes: {printable(text)!r}: {error}") from error
 
@@ -55,9 +82,11 @@ def _split_entry(text: str) -> tuple[str, str]:
     return text[:colon].strip(), text[colon + 1 :].strip()
 
 
-def _parse_relay(text: str) -> Relay | None:
-    if not text:
-        return None
+def _parse_relays(text: str) -> tuple[Relay, ...]:
+    return (_parse_relay(text),) if text else ()
+
+
+def _parse_relay(text: str) -> Relay:
     if text.startswith("["):
         literal, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):

@@ -4,8 +4,10 @@ import time
 
 from services.remote.attempt import RemoteCourier
 from services.remote.mx import DnsResolver
+from services.remote.plan import planner
+from services.remote.pool import Pool
 from services.remote.settings import Settings
-from tubepost import control_values, subjects
+from tubepost import subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.mailstore import MailStore
@@ -38,10 +40,7 @@ async def serve(settings: Settings, context: Context) -> None:
 def _courier(settings: Settings, control: Control) -> RemoteCourier:
     servers = settings.nameserver_ips
     return RemoteCourier(
+        plan=planner(control, settings.source_address),
         resolver=DnsResolver(servers, port=settings.nameserver_port, seconds=settings.dns_seconds),
-        routes=lambda: control.get(control_values.SMTPROUTES),
-        helo=lambda: control.helohost,
-        connect_seconds=lambda: control.get(control_values.TIMEOUTCONNECT),
-        reply_seconds=lambda: control.get(control_values.TIMEOUTREMOTE),
-        source=settings.source_address,
+        pool=Pool(),
     )

@@ -3,15 +3,19 @@
 It keeps nothing between attempts: when a mail is tried again is the scheduler's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from services.remote.connection import Terms, TryNext, send
+from services.remote.connection import TryNext
+from services.remote.health import Health, Unknown
 from services.remote.mx import Found, Host, Resolver
-from tubepost import smtproutes
+from services.remote.plan import Plan, Planner
+from services.remote.pool import Pool
+from services.remote.terms import Terms
 from tubepost.delivery import Mail
 from tubepost.outcome import Deferred, Failed, Outcome
 from tubepost.record import Envelope
+from tubepost.smtproutes import Relay
 
 MAX_HOSTS = 10
 """Addresses tried in one attempt: a job does not go on for hours where all of them are silent."""
@@ -19,53 +23,59 @@ MAX_HOSTS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteCourier:
-    """Implements tubepost.delivery.Courier. What is callable is asked anew for each mail."""
+    """Implements tubepost.delivery.Courier."""
 
+    plan: Planner
     resolver: Resolver
-    routes: Callable[[], smtproutes.Routes]
-    helo: Callable[[], str]
-    connect_seconds: Callable[[], float]
-    reply_seconds: Callable[[], float]
-    """The most that one step of a session may take; RFC 5321's limits rule where they are less."""
-    source: str = ""
+    pool: Pool
+    health: Health = field(default_factory=Unknown)
     port: int = 25
+    """Where no relay names another one."""
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
         """One outcome for each recipient, all of which are of the domain `mail.destination`."""
-        relay = smtproutes.lookup(self.routes(), mail.destination)
-        found = await self._hosts(mail.destination, relay)
+        plan = self.plan(mail.destination)
+        found = await self.hosts(plan, mail.destination)
         if isinstance(found, Deferred | Failed):
             return dict.fromkeys(mail.recipients, found)
-        port = relay.port if relay and relay.port else self.port
-        return await self._try_each(found[:MAX_HOSTS], port, mail)
+        return await self._try_each(found[:MAX_HOSTS], plan.terms, mail)
 
-    async def _hosts(self, domain: str, relay: smtproutes.Relay | None) -> Found:
-        if relay is None:
-            return await self.resolver.mail_hosts(domain)
+    async def hosts(self, plan: Plan, destination: str) -> Found:
+        """The addresses of a destination, in the order in which they are tried."""
+        if plan.relays:
+            return await self._of_relay(plan.relays[0])
+        return _at(self.port, await self.resolver.mail_hosts(destination))
+
+    async def _of_relay(self, relay: Relay) -> Found:
         found = await self.resolver.addresses(relay.host)
-        return _relay_missing(relay.host) if isinstance(found, Failed) else found
+        if isinstance(found, Failed):
+            return _relay_missing(relay.host)
+        return _at(relay.port or self.port, found)
 
     async def _try_each(
-        self, hosts: Sequence[Host], port: int, mail: Mail
+        self, hosts: Sequence[Host], terms: Terms, mail: Mail
     ) -> Mapping[str, Outcome]:
         envelope = Envelope(
             mail.sender, mail.recipients, mail.wishes, mail.ret, mail.envid, mail.smtputf8
         )
         tried: list[TryNext] = []
         for host in hosts:
-            result = await send(host, port, envelope, mail.body, self._terms())
+            if why := self.health.why_not(host):
+                tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False))
+                continue
+            result = await self.pool.send(host, terms, envelope, mail.body)
             if not isinstance(result, TryNext):
+                self.health.answered(host)
                 return result
+            self.health.failed(host, result.reason)
             tried.append(result)
         return dict.fromkeys(mail.recipients, _none_took_it(tried))
 
-    def _terms(self) -> Terms:
-        return Terms(
-            helo=self.helo(),
-            connect_seconds=self.connect_seconds(),
-            reply_seconds=self.reply_seconds(),
-            source=self.source,
-        )
+
+def _at(port: int, found: Found) -> Found:
+    if isinstance(found, Deferred | Failed):
+        return found
+    return [replace(host, port=port) for host in found]
 
 
 def _relay_missing(name: str) -> Deferred:

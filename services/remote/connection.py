@@ -7,44 +7,18 @@ import asyncio
 import os
 import socket
 import ssl
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
 from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.mx import Host
 from services.remote.smtp_client import SmtpClient
+from services.remote.terms import Terms
 from tubepost.outcome import Outcome
 from tubepost.record import Envelope
-
-PATIENCE: Mapping[Phase, float] = {
-    Phase.BANNER: 300,
-    Phase.EHLO: 300,
-    Phase.HELO: 300,
-    Phase.STARTTLS: 120,
-    Phase.HANDSHAKE: 120,
-    Phase.RSET: 300,
-    Phase.MAIL: 300,
-    Phase.RCPT: 300,
-    Phase.DATA: 120,
-    Phase.BODY: 180,
-    Phase.FINAL_DOT: 600,
-    Phase.IDLE: 300,
-}
-"""Seconds for a whole reply, or for 64 KiB of a body to leave (RFC 5321 4.5.3.2)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """How sessions are held. `source`: the local IP to connect from, "" for the kernel's choice."""
-
-    helo: str
-    connect_seconds: float = 60.0
-    reply_seconds: float = 1200.0
-    """The most that any step may take; `patience` rules where it is less."""
-    source: str = ""
-    patience: Mapping[Phase, float] = field(default_factory=lambda: PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +30,16 @@ class TryNext:
     reply: str = ""
 
 
-async def send(
-    host: Host, port: int, envelope: Envelope, body: bytes, terms: Terms
-) -> Mapping[str, Outcome] | TryNext:
-    """Delivers one mail on a connection of its own: an outcome for each recipient, or TryNext."""
-    session = await Session.open(host, port, terms)
-    if isinstance(session, TryNext):
-        return session
-    try:
-        return await session.deliver(envelope, body)
-    finally:
-        session.close()
+@dataclass(slots=True)
+class Opened:
+    """How a session began, for metrics and for the operator. `tls`: such as `TLSv1.3`, "" = none.
+
+    `handshake`: seconds TLS took; `connected`: seconds until TCP stood.
+    """
+
+    connected: float = 0.0
+    handshake: float = 0.0
+    tls: str = ""
 
 
 class _TlsError(Exception):
@@ -76,28 +49,27 @@ class _TlsError(Exception):
 class Session:
     """A greeted connection that takes mails one after another: the seam for keeping it open."""
 
-    def __init__(self, link: "_Link", machine: SmtpClient) -> None:
-        self._link, self._machine = link, machine
+    def __init__(self, link: "_Link", machine: SmtpClient, opened: Opened) -> None:
+        self._link, self._machine, self.opened = link, machine, opened
 
     @classmethod
-    async def open(cls, host: Host, port: int, terms: Terms) -> "Session | TryNext":
+    async def open(cls, host: Host, terms: Terms) -> "Session | TryNext":
         """Connects and greets; where TLS is offered and fails, once more without it."""
         try:
-            return await cls._open(host, port, terms, starttls=True)
+            return await cls._open(host, terms, starttls=True)
         except _TlsError:
-            return await cls._open(host, port, terms, starttls=False)
+            return await cls._open(host, terms, starttls=False)
 
     @classmethod
-    async def _open(
-        cls, host: Host, port: int, terms: Terms, *, starttls: bool
-    ) -> "Session | TryNext":
-        machine = SmtpClient(host.ip, terms.helo, starttls=starttls)
+    async def _open(cls, host: Host, terms: Terms, *, starttls: bool) -> "Session | TryNext":
+        machine = SmtpClient(host.ip, terms.source.helo, starttls=starttls)
         link = _Link(machine, terms)
+        began = time.monotonic()
         try:
-            await _connect(link, host.ip, port, terms)
+            await _connect(link, host, terms)
         except OSError as error:  # TimeoutError is one of them
             return TryNext(f"{host.ip}: {_why(error)}", connected=False)
-        session = cls(link, machine)
+        session = cls(link, machine, Opened(connected=time.monotonic() - began))
         try:
             problem = await session._greet(host)
         except BaseException:
@@ -119,7 +91,9 @@ class Session:
                     continue  # and lost since then: the next event says why
                 case StartTls():
                     tls = True
-                    await self._link.start_tls(host)
+                    began = time.monotonic()
+                    self.opened.tls = await self._link.start_tls(host)
+                    self.opened.handshake = time.monotonic() - began
                 case Unusable() as problem if not tls:
                     return problem
                 case other:
@@ -166,8 +140,11 @@ class _Link(asyncio.Protocol):
     def send_mail(self, envelope: Envelope, body: bytes) -> None:
         self._go_on(self._machine.send_mail(envelope, body))
 
-    async def start_tls(self, host: Host) -> None:
-        """Raises _TlsError. Certificates are not verified: the other choice is plain text."""
+    async def start_tls(self, host: Host) -> str:
+        """The version of TLS. Raises _TlsError.
+
+        Certificates are not verified: the other choice is plain text.
+        """
         transport, seconds = self._transport, self._patience()
         if transport is None or transport.is_closing():
             raise _TlsError("the peer has closed")
@@ -189,6 +166,7 @@ class _Link(asyncio.Protocol):
         self._transport = secured
         self._machine.tls_started()
         self._go_on([])
+        return str(secured.get_extra_info("ssl_object").version())
 
     def quit(self) -> None:
         self._machine.quit()
@@ -264,13 +242,13 @@ class _Link(asyncio.Protocol):
         self.abort()
 
 
-async def _connect(link: _Link, ip: str, port: int, terms: Terms) -> None:
+async def _connect(link: _Link, host: Host, terms: Terms) -> None:
     """Raises OSError, TimeoutError among them."""
-    same_family = (":" in terms.source) == (":" in ip)
-    local = (terms.source, 0) if terms.source and same_family else None
+    source = terms.source.ip_for(host.ip)
+    local = (source, 0) if source else None
     async with asyncio.timeout(terms.connect_seconds):
         await asyncio.get_running_loop().create_connection(
-            lambda: link, ip, port, local_addr=local, flags=socket.AI_NUMERICHOST
+            lambda: link, host.ip, host.port, local_addr=local, flags=socket.AI_NUMERICHOST
         )
 
 

@@ -21,10 +21,15 @@ MAX_EXCHANGERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One address to connect to. `name`: the host it belongs to, or the IP itself."""
+    """One address to connect to. `name`: the host it belongs to, or the IP itself.
+
+    Hosts of one `preference` are as good as each other; a lower one comes first (RFC 5321 5.1).
+    """
 
     name: str
     ip: str
+    port: int = 25
+    preference: int = 0
 
 
 Found = Sequence[Host] | Deferred | Failed

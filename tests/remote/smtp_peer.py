@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +13,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from services.remote.connection import Session, TryNext
+from services.remote.mx import Host
+from services.remote.terms import Source, Terms
+from tubepost.outcome import Outcome
+from tubepost.record import Envelope
+
 GREETING = b"220 peer.example ESMTP\r\n"
 PLAIN = b"250 peer.example\r\n"
 PIPELINING = b"250-peer.example\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250 8BITMIME\r\n"
 STARTTLS = b"250-peer.example\r\n250 STARTTLS\r\n"
+
+TERMS = Terms(source=Source(helo="me.example"), connect_seconds=5.0, reply_seconds=5.0)
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -114,6 +123,19 @@ def speaking(peer: MemoryPeer, greeting: bytes = GREETING) -> Handler:
             await writer.drain()
 
     return handler
+
+
+async def send(
+    host: Host, port: int, envelope: Envelope, body: bytes, terms: Terms
+) -> Mapping[str, Outcome] | TryNext:
+    """One mail on a connection of its own."""
+    session = await Session.open(replace(host, port=port), terms)
+    if isinstance(session, TryNext):
+        return session
+    try:
+        return await session.deliver(envelope, body)
+    finally:
+        session.close()
 
 
 def server_context(folder: Path) -> ssl.SSLContext:

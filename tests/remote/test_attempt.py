@@ -7,9 +7,13 @@ import pytest
 
 from services.remote.attempt import RemoteCourier
 from services.remote.mx import DnsResolver
+from services.remote.plan import Plan, Planner, planner
+from services.remote.pool import Pool
+from services.remote.terms import Source
 from tests.dns_server import DnsServer, serving_dns
+from tests.fakes import MemoryBus
 from tests.remote.smtp_peer import MemoryPeer, listening, speaking
-from tubepost import smtproutes
+from tubepost.control import Control
 from tubepost.delivery import Courier, Mail
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import Wish
@@ -36,13 +40,19 @@ async def zone() -> AsyncIterator[DnsServer]:
 
 def courier(zone: DnsServer, port: int, *routes: str) -> RemoteCourier:
     return RemoteCourier(
+        plan=planned(*routes),
         resolver=DnsResolver(["127.0.0.1"], port=zone.port, seconds=5.0),
-        routes=lambda: smtproutes.parse(routes),
-        helo=lambda: "me.example",
-        connect_seconds=lambda: 5.0,
-        reply_seconds=lambda: 5.0,
+        pool=Pool(),
         port=port,
     )
+
+
+def planned(*routes: str) -> Planner:
+    """The plans of a host `me.example` with these smtproutes."""
+    control = Control(MemoryBus(lambda: 0.0), "me.example")
+    if routes:
+        control._on_change("smtproutes", {"lines": routes})
+    return planner(control)
 
 
 def mail(destination: str = "good.example") -> Mail:
@@ -156,15 +166,14 @@ async def test_a_relay_that_does_not_exist_defers(zone: DnsServer) -> None:
 async def test_settings_are_asked_anew_for_each_mail(zone: DnsServer) -> None:
     peer = MemoryPeer()
     names = iter(["one.example", "two.example"])
+    plan = planned()
+
+    def renamed(destination: str) -> Plan:
+        terms = replace(plan(destination).terms, source=Source(helo=next(names)))
+        return Plan((), terms)
+
     async with listening(speaking(peer)) as port:
-        remote = RemoteCourier(
-            resolver=DnsResolver(["127.0.0.1"], port=zone.port),
-            routes=dict,
-            helo=lambda: next(names),
-            connect_seconds=lambda: 5.0,
-            reply_seconds=lambda: 5.0,
-            port=port,
-        )
+        remote = replace(courier(zone, port), plan=renamed)
         await attempt(remote)
         await attempt(remote)
     assert [line for line in peer.lines if "EHLO" in line] == [

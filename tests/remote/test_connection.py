@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,18 @@ from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Envelope as Received
 from aiosmtpd.smtp import Session as PeerSession
 
-from services.remote.connection import Session, Terms, TryNext, send
+from services.remote.connection import Session, TryNext
 from services.remote.events import Phase
 from services.remote.mx import Host
+from services.remote.terms import Source, Terms
 from tests.remote.smtp_peer import (
     GREETING,
     STARTTLS,
+    TERMS,
     Handler,
     MemoryPeer,
     listening,
+    send,
     server_context,
     speaking,
 )
@@ -30,14 +34,15 @@ from tubepost.record import Envelope
 
 IP = "127.0.0.1"
 HOST = Host(IP, IP)
-TERMS = Terms(helo="me.example", connect_seconds=5.0, reply_seconds=5.0)
 ENVELOPE = Envelope("s@example.org", ("a@example.net", "b@example.net"))
 BODY = b"Subject: x\r\n\r\nhello\r\n"
 
 
 def short_at(phase: Phase, seconds: float = 0.1) -> Terms:
     """Terms with little patience in one phase only."""
-    return Terms(helo="me.example", patience=dict.fromkeys(Phase, 10.0) | {phase: seconds})
+    return Terms(
+        source=Source(helo="me.example"), patience=dict.fromkeys(Phase, 10.0) | {phase: seconds}
+    )
 
 
 class Inbox:
@@ -112,7 +117,7 @@ async def test_a_last_line_without_end_gets_one() -> None:
 async def test_several_mails_over_one_session() -> None:
     inbox = Inbox()
     async with good_peer(inbox) as port:
-        session = await Session.open(HOST, port, TERMS)
+        session = await Session.open(replace(HOST, port=port), TERMS)
         assert isinstance(session, Session)
         for number in range(3):
             outcomes = await session.deliver(ENVELOPE, b"%d\r\n" % number)
@@ -125,7 +130,7 @@ async def test_several_mails_over_one_session() -> None:
 
 async def test_a_session_the_peer_has_ended_takes_no_mail() -> None:
     async with listening(speaking(MemoryPeer({".": b"421 enough\r\n"}))) as port:
-        session = await Session.open(HOST, port, TERMS)
+        session = await Session.open(replace(HOST, port=port), TERMS)
         assert isinstance(session, Session)
         outcomes = await session.deliver(ENVELOPE, BODY)
         assert not isinstance(outcomes, TryNext)
@@ -266,7 +271,7 @@ async def test_a_refused_connection(unused_tcp_port: int) -> None:
 
 async def test_no_time_to_connect() -> None:
     with socket.create_server((IP, 0)) as never_accepts:
-        terms = Terms(helo="me.example", connect_seconds=0.0)
+        terms = replace(TERMS, connect_seconds=0.0)
         result = await send(HOST, never_accepts.getsockname()[1], ENVELOPE, BODY, terms)
     assert result == TryNext(f"{IP}: timed out", connected=False)
 
@@ -280,7 +285,7 @@ async def test_the_connection_comes_from_the_given_address() -> None:
 
     async with listening(handler) as port:
         for source in ("127.0.0.9", "", "::1"):
-            terms = Terms(helo="me.example", source=source)
+            terms = Terms(source=Source(helo="me.example", ips=(source,)))
             await send(HOST, port, ENVELOPE, BODY, terms)
     assert seen == ["127.0.0.9", IP, IP]
 

@@ -7,16 +7,19 @@ from collections.abc import Callable
 
 import pytest
 
-from services.remote.connection import Terms, TryNext, send
+from services.remote.connection import TryNext
 from services.remote.events import Phase
 from services.remote.mx import Host
+from services.remote.terms import Source, Terms
 from tests.remote.smtp_peer import (
     GREETING,
     PIPELINING,
     PLAIN,
+    TERMS,
     Handler,
     MemoryPeer,
     listening,
+    send,
     speaking,
 )
 from tubepost.outcome import Deferred
@@ -24,14 +27,15 @@ from tubepost.record import Envelope
 
 IP = "127.0.0.1"
 HOST = Host(IP, IP)
-TERMS = Terms(helo="me.example", connect_seconds=5.0, reply_seconds=5.0)
 ENVELOPE = Envelope("s@example.org", ("a@example.net", "b@example.net"))
 BODY = b"Subject: x\r\n\r\nhello\r\n"
 
 
 def short_at(phase: Phase, seconds: float = 0.1) -> Terms:
     """Terms with little patience in one phase only."""
-    return Terms(helo="me.example", patience=dict.fromkeys(Phase, 10.0) | {phase: seconds})
+    return Terms(
+        source=Source(helo="me.example"), patience=dict.fromkeys(Phase, 10.0) | {phase: seconds}
+    )
 
 
 FLOOD = b"250-" + b"x" * 1_000_000

@@ -2,7 +2,7 @@ import pytest
 
 from tubepost import smtproutes
 from tubepost.errors import BadInput
-from tubepost.smtproutes import Relay
+from tubepost.smtproutes import Relay, Route
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from tubepost.smtproutes import Relay
     ],
 )
 def test_entry(entry: str, domain: str, relay: Relay | None) -> None:
-    assert smtproutes.parse([entry]) == {domain: relay}
+    assert smtproutes.parse([entry]) == {domain: Route(relays=(relay,) if relay else ())}
 
 
 def test_blank_entries_and_comments_are_passed_over() -> None:
     assert smtproutes.parse(["", "  ", "# old: relay", " a.example:b.example "]) == {
-        "a.example": Relay("b.example")
+        "a.example": Route(relays=(Relay("b.example"),))
     }
 
 
@@ -80,12 +80,12 @@ ROUTES = smtproutes.parse(
     ],
 )
 def test_lookup_takes_the_longest_match(domain: str, relay: str) -> None:
-    assert smtproutes.lookup(ROUTES, domain) == Relay(relay)
+    assert smtproutes.lookup(ROUTES, domain).relays == (Relay(relay),)
 
 
 def test_empty_relay_is_an_exception_to_a_wider_route() -> None:
-    assert smtproutes.lookup(ROUTES, "direct.example") is None
+    assert smtproutes.lookup(ROUTES, "direct.example").relays == ()
 
 
 def test_no_route_means_mx() -> None:
-    assert smtproutes.lookup({}, "example.org") is None
+    assert smtproutes.lookup({}, "example.org") == smtproutes.BY_MX

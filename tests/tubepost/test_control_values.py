@@ -3,7 +3,7 @@
 import pytest
 
 from tubepost import control_values as values
-from tubepost import smtp_values
+from tubepost import remote_values, smtp_values
 from tubepost.errors import BadInput, NotFound
 from tubepost.setting import Setting
 
@@ -89,5 +89,5 @@ def test_a_number(name: str) -> None:
 
 
 def test_smtproutes_are_read_by_their_own_module() -> None:
-    assert set(values.SMTPROUTES.parse((":relay.example.org:25",))) == {""}
+    assert set(remote_values.SMTPROUTES.parse((":relay.example.org:25",))) == {""}
     refused("smtproutes", "nonsense")
