@@ -1,4 +1,4 @@
-"""A name server for tests: answers from zone text over UDP on loopback."""
+"""A name server for tests: answers from zone text over UDP and TCP on loopback."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,9 @@ class DnsServer(asyncio.DatagramProtocol):
     """Serves one zone file text with absolute names. Names it does not hold do not exist.
 
     `failing`: (name, type) pairs that get SERVFAIL; `silent`: pairs that get no answer at all; a
-    type of "*" stands for all. Both may be changed while it runs. `asked` lists the questions.
+    type of "*" stands for all. `refusing`: REFUSED; `lame`: nothing but a hint to other servers;
+    `truncating`: over UDP only that the answer is too long, `by_tcp` lists what was asked by TCP.
+    All may be changed while it runs. `asked` lists the questions.
     While `holding` is set no question is answered; `let_go` answers those that came. `mute`: a
     server that is not there.
     """
@@ -29,6 +31,10 @@ class DnsServer(asyncio.DatagramProtocol):
         self._zone = dns.zone.from_text(text, origin=".", relativize=False)
         self.failing: set[tuple[str, str]] = set()
         self.silent: set[tuple[str, str]] = set()
+        self.refusing: set[tuple[str, str]] = set()
+        self.lame: set[tuple[str, str]] = set()
+        self.truncating: set[tuple[str, str]] = set()
+        self.by_tcp: list[tuple[str, str]] = []
         self.asked: list[tuple[str, str]] = []
         self.holding = self.mute = False
         self._held: list[tuple[bytes, tuple[str, int]]] = []
@@ -50,7 +56,23 @@ class DnsServer(asyncio.DatagramProtocol):
         if self.holding:
             self._held.append((data, addr))
         elif not self.mute and not self.silent & {(name, kind), (name, "*")} and self._transport:
-            self._transport.sendto(self._answer(query, name, kind).to_wire(), addr)
+            answer = self._answer(query, name, kind)
+            if self.truncating & {(name, kind), (name, "*")}:
+                answer.flags |= dns.flags.TC
+                answer.answer.clear()
+            self._transport.sendto(answer.to_wire(), addr)
+
+    async def over_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One question."""
+        length = int.from_bytes(await reader.readexactly(2))
+        query = dns.message.from_wire(await reader.readexactly(length))
+        name = query.question[0].name.to_text(omit_final_dot=True).lower()
+        kind = dns.rdatatype.to_text(query.question[0].rdtype)
+        self.by_tcp.append((name, kind))
+        answer = self._answer(query, name, kind).to_wire()
+        writer.write(len(answer).to_bytes(2) + answer)
+        await writer.drain()
+        writer.close()
 
     async def came(self, questions: int) -> None:
         """Waits until so many questions have come."""
@@ -73,6 +95,13 @@ class DnsServer(asyncio.DatagramProtocol):
         if self.failing & {(name, kind), (name, "*")}:
             response.set_rcode(dns.rcode.SERVFAIL)
             return response
+        if self.refusing & {(name, kind), (name, "*")}:
+            response.set_rcode(dns.rcode.REFUSED)
+            return response
+        if self.lame & {(name, kind), (name, "*")}:
+            response.flags &= ~dns.flags.RA
+            response.authority.append(dns.rrset.from_text(".", 300, "IN", "NS", "elsewhere."))
+            return response
         self._fill(response, query.question[0].name, query.question[0].rdtype)
         return response
 
@@ -94,13 +123,17 @@ class DnsServer(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def serving_dns(zone_text: str) -> AsyncIterator[DnsServer]:
-    """A running server; its `port` is on 127.0.0.1."""
+async def serving_dns(
+    zone_text: str, ip: str = "127.0.0.1", port: int = 0, *, tcp: bool = False
+) -> AsyncIterator[DnsServer]:
+    """A running server; its `port` is on `ip`. `tcp`: for TCP too."""
     loop = asyncio.get_running_loop()
-    transport, server = await loop.create_datagram_endpoint(
-        lambda: DnsServer(zone_text), local_addr=("127.0.0.1", 0)
-    )
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        server = DnsServer(zone_text)
+        if tcp:
+            listener = await asyncio.start_server(server.over_tcp, ip, port)
+            stack.callback(listener.close)
+            port = listener.sockets[0].getsockname()[1]
+        transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=(ip, port))
+        stack.callback(transport.close)
         yield server
-    finally:
-        transport.close()

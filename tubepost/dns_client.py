@@ -7,12 +7,16 @@ It never takes a fault of the name servers for an answer: that is Trouble, which
 import asyncio
 import contextlib
 import copy
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dns.asyncresolver
 import dns.exception
+import dns.flags
+import dns.message
 import dns.name
+import dns.rdatatype
 import dns.resolver
 import dns.reversename
 from dns.rdata import Rdata
@@ -20,12 +24,19 @@ from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
 
-from tubepost import maillog
+from tubepost import idn, maillog
 from tubepost.address import parse_domain
+from tubepost.dns_cache import DnsCache
 from tubepost.errors import BadInput
+from tubepost.ports import Clock
 
 MAX_KEPT = 20_000
-"""Answers kept at most; the ones unused for longest go."""
+"""Records kept at most, a "no" counting as one; the answers unused for longest go."""
+MAX_TTL = 86_400.0
+MAX_NEGATIVE_TTL = 3600.0
+"""Seconds an answer, or a "no", is kept at most, whatever its zone says (RFC 2308 5)."""
+PATIENCE = 2.0
+"""Seconds a name server has before the next one is asked."""
 MAX_WAITING = 1000
 """Different questions under way at once: each has a socket."""
 PROBE_SECONDS = 2.0
@@ -48,17 +59,28 @@ Answer = Sequence[Rdata] | NoSuchName | Trouble
 
 
 class DnsClient:
-    """Asks `nameservers` (IPs), or those of /etc/resolv.conf, for up to `seconds` a question."""
+    """Asks `nameservers` (IPs), or those of /etc/resolv.conf, for up to `seconds` a question.
+
+    `trouble_seconds`: so long a question that got no answer is not asked again (RFC 9520).
+    """
 
     def __init__(
-        self, nameservers: Sequence[str] = (), *, port: int = 53, seconds: float = 20.0
+        self,
+        nameservers: Sequence[str] = (),
+        *,
+        port: int = 53,
+        seconds: float = 20.0,
+        trouble_seconds: float = 0.0,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._dns = _resolver(nameservers, port) if nameservers else _configured()
         self._dns.lifetime = seconds
+        self._dns.timeout = min(PATIENCE, seconds / len(self._dns.nameservers))
         self._dns.use_edns(0, 0, 1232)  # octets of an answer that no path has to split
         self._probe = copy.copy(self._dns)
-        self._probe.lifetime, self._probe.cache = PROBE_SECONDS, None
-        self._dns.cache = dns.resolver.LRUCache(MAX_KEPT)
+        self._probe.lifetime = PROBE_SECONDS
+        self._kept = DnsCache[Answer](MAX_KEPT, _weight)
+        self._trouble_seconds, self._clock = trouble_seconds, clock
         self._waiting: dict[tuple[str, str], asyncio.Task[Answer]] = {}
         self._in_doubt = asyncio.Event()
         self.away = ""
@@ -66,29 +88,53 @@ class DnsClient:
     async def records(self, name: str, kind: str) -> Answer:
         """The records of one kind (`MX`) that a name has."""
         question = (name.lower(), kind)
+        kept = self._kept.get(question, self._clock())
+        if kept is not None:
+            return kept
         task = self._waiting.get(question)
         if task is None:
             if len(self._waiting) >= MAX_WAITING:
                 return Trouble("too many questions at once")
-            task = self._waiting[question] = asyncio.create_task(self._ask(name, kind))
+            task = self._waiting[question] = asyncio.create_task(self._ask(*question))
             task.add_done_callback(lambda _: self._waiting.pop(question, None))
         return await asyncio.shield(task)  # others may wait for it too
 
     async def _ask(self, name: str, kind: str) -> Answer:
+        answer, seconds = await self._look_up(name, kind)
+        if seconds > 0:
+            self._kept.put((name, kind), answer, self._clock() + seconds)
+        return answer
+
+    async def _look_up(self, name: str, kind: str) -> tuple[Answer, float]:
+        """The answer, and for how many seconds it holds."""
         try:
-            absolute = dns.name.from_text(name, dns.name.root)
-        except (dns.exception.DNSException, UnicodeError):
-            return NoSuchName()
+            absolute = _absolute(name)
+        except (dns.exception.DNSException, UnicodeError, idn.DomainError):
+            return NoSuchName(), 0.0
         try:
             answer = await self._dns.resolve(absolute, kind, search=False, raise_on_no_answer=False)
-        except dns.resolver.NXDOMAIN:
-            return NoSuchName()
+        except dns.resolver.NXDOMAIN as error:
+            return NoSuchName(), _negative_ttl(error)
         except (dns.exception.DNSException, OSError) as error:
             if not _was_answered(error):
                 self._in_doubt.set()
             timed_out = isinstance(error, dns.exception.Timeout)
-            return Trouble("timed out" if timed_out else type(error).__name__)
-        return list(answer.rrset or ())
+            return self._trouble("timed out" if timed_out else type(error).__name__)
+        self._ask_first(answer.nameserver)
+        if answer.rrset is not None:
+            return list(answer.rrset), min(answer.chaining_result.minimum_ttl, MAX_TTL)
+        if _is_referral(answer.response):
+            return self._trouble("lame server")
+        return [], min(answer.chaining_result.minimum_ttl, MAX_NEGATIVE_TTL)
+
+    def _trouble(self, why: str) -> tuple[Answer, float]:
+        return Trouble(why), self._trouble_seconds
+
+    def _ask_first(self, server: str | None) -> None:
+        """The one that answered: else each question would wait for one that is away."""
+        servers = self._dns.nameservers
+        if server is not None and server in servers and server != servers[0]:
+            self._dns.nameservers = [server, *(s for s in servers if s != server)]
 
     async def watch(self, wanted: Callable[[], bool], *, every: float = 3.0) -> None:
         """For ever: `away` says why nobody answers at all, "" while somebody does.
@@ -148,6 +194,33 @@ def reverse_name(ip: str) -> str:
 def host_name(name: dns.name.Name) -> str:
     """A host name without its last dot; "" for the root."""
     return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""
+
+
+def _weight(answer: Answer) -> int:
+    return max(1, len(answer)) if isinstance(answer, Sequence) else 1
+
+
+def _absolute(name: str) -> dns.name.Name:
+    """By IDNA 2008: dnspython itself would take `faß` for `fass`."""
+    return dns.name.from_text(name if name.isascii() else idn.a_labels(name), dns.name.root)
+
+
+def _negative_ttl(error: dns.resolver.NXDOMAIN) -> float:
+    responses: Mapping[dns.name.Name, dns.message.QueryMessage] = error.kwargs["responses"]
+    ttls = [response.resolve_chaining().minimum_ttl for response in responses.values()]
+    return min(MAX_NEGATIVE_TTL, *ttls)
+
+
+def _is_referral(response: dns.message.Message) -> bool:
+    """It names other servers instead of an answer (RFC 2308 2.2), or has nobody's authority.
+
+    An empty answer of such a server says nothing about the name.
+    """
+    kinds = {rrset.rdtype for rrset in response.authority}
+    if dns.rdatatype.SOA in kinds:
+        return False
+    answers_for_it = response.flags & (dns.flags.AA | dns.flags.RA)
+    return dns.rdatatype.NS in kinds or not answers_for_it
 
 
 def _was_answered(error: Exception) -> bool:

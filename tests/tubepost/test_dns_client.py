@@ -16,6 +16,13 @@ host.example. IN A 192.0.2.1
 text.example. IN TXT "one " "two"
 1.2.0.192.in-addr.arpa. IN PTR Host.example.
 2.2.0.192.in-addr.arpa. IN PTR a\\032b.example.
+short.example. 7 IN A 192.0.2.7
+xn--fa-hia.example. IN A 192.0.2.8
+chain.example. IN CNAME link.example.
+link.example. 7 IN CNAME host.example.
+dangling.example. IN CNAME absent.example.
+loop.example. IN CNAME pool.example.
+pool.example. IN CNAME loop.example.
 """
 PATIENCE = 10.0
 
@@ -103,6 +110,93 @@ async def test_questions_at_once_are_bounded(
 async def test_an_error_of_the_server_is_trouble(zone: DnsServer, client: DnsClient) -> None:
     zone.failing = {("host.example", "A")}
     assert await client.records("host.example", "A") == Trouble("NoNameservers")
+
+
+class Clock:
+    """A time that tests move."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "seconds"),
+    [("short.example", "A", 7), ("chain.example", "A", 7), ("absent.example", "A", 300)],
+)
+async def test_an_answer_is_kept_for_its_time_to_live(
+    zone: DnsServer, name: str, kind: str, seconds: int
+) -> None:
+    clock = Clock()
+    client = DnsClient(["127.0.0.1"], port=zone.port, seconds=5.0, clock=clock)
+    for later, asked in ((0.0, 1), (seconds - 1, 1), (1, 2)):
+        clock.now += later
+        await client.records(name, kind)
+        assert len(zone.asked) == asked
+
+
+async def test_a_question_without_an_answer_rests_for_a_moment(zone: DnsServer) -> None:
+    clock = Clock()
+    client = DnsClient(["127.0.0.1"], port=zone.port, seconds=5.0, trouble_seconds=5.0, clock=clock)
+    zone.failing = {("host.example", "A")}
+    for _ in range(3):
+        assert await client.records("host.example", "A") == Trouble("NoNameservers")
+    assert len(zone.asked) == 1
+    zone.failing.clear()
+    clock.now += 5.0
+    assert isinstance(await client.records("host.example", "A"), list)
+
+
+async def test_u_labels_are_asked_for_by_idna_2008(client: DnsClient) -> None:
+    found = await client.records("FAß.example", "A")
+    assert not isinstance(found, NoSuchName | Trouble)
+    assert [record.to_text() for record in found] == ["192.0.2.8"]
+    assert await client.records("a\u2024b..example", "A") == NoSuchName()
+
+
+@pytest.mark.parametrize("name", ["x" * 64 + ".example", ".".join(["x" * 60] * 5), "a..b"])
+async def test_what_can_be_no_name_is_not_asked_for(
+    zone: DnsServer, client: DnsClient, name: str
+) -> None:
+    assert await client.records(name, "A") == NoSuchName()
+    assert zone.asked == []
+
+
+async def test_a_truncated_answer_is_fetched_by_tcp() -> None:
+    async with serving_dns(ZONE, tcp=True) as zone:
+        zone.truncating = {("host.example", "A")}
+        client = DnsClient(["127.0.0.1"], port=zone.port, seconds=5.0)
+        assert await client.records("host.example", "A")
+    assert zone.by_tcp == zone.asked == [("host.example", "A")]
+
+
+async def test_aliases(client: DnsClient) -> None:
+    found = await client.records("chain.example", "A")
+    assert not isinstance(found, NoSuchName | Trouble)
+    assert [record.to_text() for record in found] == ["192.0.2.1"]
+    assert await client.records("dangling.example", "A") == NoSuchName()
+    assert await client.records("loop.example", "A") == Trouble("NoNameservers")
+
+
+async def test_a_refusal_and_a_lame_server_say_nothing_about_the_name(
+    zone: DnsServer, client: DnsClient
+) -> None:
+    zone.refusing, zone.lame = {("host.example", "A")}, {("absent.example", "A")}
+    assert await client.records("host.example", "A") == Trouble("NoNameservers")
+    assert await client.records("absent.example", "A") == Trouble("lame server")
+
+
+@pytest.mark.parametrize("fault", ["mute", "failing", "refusing"])
+async def test_the_second_server_is_asked_and_then_first(zone: DnsServer, fault: str) -> None:
+    """Also where the first one says nothing at all: it has a part of the time only."""
+    async with serving_dns(ZONE, "127.0.0.2", zone.port) as second:
+        client = DnsClient(["127.0.0.1", "127.0.0.2"], port=zone.port, seconds=2.0)
+        setattr(zone, fault, fault == "mute" or {("host.example", "A")})
+        assert isinstance(await client.records("host.example", "A"), list)
+        assert zone.asked == second.asked == [("host.example", "A")]
+        assert isinstance(await client.records("text.example", "TXT"), list)
+        assert len(zone.asked) == 1
 
 
 async def test_silence_of_one_zone_is_no_dead_resolver(zone: DnsServer) -> None:
