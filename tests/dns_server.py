@@ -19,7 +19,8 @@ class DnsServer(asyncio.DatagramProtocol):
     """Serves one zone file text with absolute names. Names it does not hold do not exist.
 
     `failing`: (name, type) pairs that get SERVFAIL; `silent`: pairs that get no answer at all; a
-    type of "*" stands for all. `refusing`: REFUSED; `lame`: nothing but a hint to other servers;
+    type of "*" stands for all. `missing`: NXDOMAIN; `refusing`: REFUSED; `lame`:
+    nothing but a hint to other servers;
     `truncating`: over UDP only that the answer is too long, `by_tcp` lists what was asked by TCP.
     All may be changed while it runs. `asked` lists the questions.
     While `holding` is set no question is answered; `let_go` answers those that came. `mute`: a
@@ -31,6 +32,7 @@ class DnsServer(asyncio.DatagramProtocol):
         self._zone = dns.zone.from_text(text, origin=".", relativize=False)
         self.failing: set[tuple[str, str]] = set()
         self.silent: set[tuple[str, str]] = set()
+        self.missing: set[tuple[str, str]] = set()
         self.refusing: set[tuple[str, str]] = set()
         self.lame: set[tuple[str, str]] = set()
         self.truncating: set[tuple[str, str]] = set()
@@ -92,12 +94,14 @@ class DnsServer(asyncio.DatagramProtocol):
     def _answer(self, query: dns.message.Message, name: str, kind: str) -> dns.message.Message:
         response = dns.message.make_response(query)
         response.flags |= dns.flags.RA
-        if self.failing & {(name, kind), (name, "*")}:
-            response.set_rcode(dns.rcode.SERVFAIL)
-            return response
-        if self.refusing & {(name, kind), (name, "*")}:
-            response.set_rcode(dns.rcode.REFUSED)
-            return response
+        for asked, rcode in (
+            (self.failing, dns.rcode.SERVFAIL),
+            (self.refusing, dns.rcode.REFUSED),
+            (self.missing, dns.rcode.NXDOMAIN),
+        ):
+            if asked & {(name, kind), (name, "*")}:
+                response.set_rcode(rcode)
+                return response
         if self.lame & {(name, kind), (name, "*")}:
             response.flags &= ~dns.flags.RA
             response.authority.append(dns.rrset.from_text(".", 300, "IN", "NS", "elsewhere."))

@@ -4,7 +4,7 @@ It opens no connection to them, and never says Failed for what may be the name s
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from random import Random
@@ -12,11 +12,19 @@ from typing import Protocol
 
 from dns.rdata import Rdata
 
+from services.remote.host_order import alternating, in_order
+from services.remote.loop_guard import NOBODY, NOWHERE, Ourselves, own_preference
+from tubepost import idn
 from tubepost.dns_client import DnsClient, NoSuchName, Trouble, exchangers
 from tubepost.outcome import Deferred, Failed
 
 MAX_EXCHANGERS = 16
 """MX hosts of one domain that are looked up; a hostile zone may list thousands."""
+TROUBLE_SECONDS = 5.0
+"""So long a look-up that failed is not made again: a domain may have ten thousand mails."""
+
+FAMILIES = {"4": "A", "6": "AAAA"}
+"""The kind of record that has the addresses of a family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +47,16 @@ Found = Sequence[Host] | Deferred | Failed
 class Resolver(Protocol):
     """What a delivery needs to know from DNS."""
 
-    async def mail_hosts(self, domain: str) -> Found:
-        """The hosts of a mail domain (RFC 5321 5.1) or of an address literal."""
+    async def mail_hosts(self, domain: str, us: Ourselves = NOBODY) -> Found:
+        """The hosts of a mail domain (RFC 5321 5.1) or of an address literal.
+
+        Where one of them is `us`, those that are strictly better.
+        """
         ...
 
     async def addresses(self, name: str) -> Found:
         """The addresses of one host by its A and AAAA records only. An IP is its own address."""
         ...
-
-
-def in_order(exchangers: Iterable[tuple[int, str]], rng: Random) -> list[str]:
-    """MX hosts of (preference, name): the lowest preference first, equal ones shuffled by `rng`."""
-    drawn = [(preference, rng.random(), name) for preference, name in exchangers]
-    return list(dict.fromkeys(name for _, _, name in sorted(drawn)))
 
 
 def no_such_host(name: str) -> Failed:
@@ -69,19 +74,40 @@ def null_mx(domain: str) -> Failed:
     return Failed(text=text, status="5.1.10")
 
 
+def only_ourselves() -> Failed:
+    """The words of qmail-remote (RMT-4)."""
+    text = (
+        "Sorry. Although I'm listed as a best-preference MX or A for that host, it isn't in my "
+        "control/locals file, so I don't treat it as local. (#5.4.6)"
+    )
+    return Failed(text=text, status="5.4.6")
+
+
+def family_left_out(families: Sequence[str]) -> Deferred:
+    """A setting of ours is never a reason for a bounce."""
+    text = (
+        f"Sorry, that host has no IPv{families[0]} address, and ipfamilies leaves out what it has. "
+        "(#4.4.4)"
+    )
+    return Deferred(text=text, status="4.4.4")
+
+
 def literal_address(text: str) -> str | None:
     """The IP in `192.0.2.1`, `[192.0.2.1]`, `2001:db8::1` or `[IPv6:2001:db8::1]`, else None."""
     bare = text.removeprefix("[").removesuffix("]")
     if bare[:5].lower() == "ipv6:":
         bare = bare[5:]
     try:
-        return str(ip_address(bare))
+        return _plain(bare)
     except ValueError:
         return None
 
 
 class DnsResolver:
-    """Asks `nameservers` (IPs), or those of /etc/resolv.conf, for up to `seconds` a look-up."""
+    """Asks `nameservers` (IPs), or those of /etc/resolv.conf, for up to `seconds` a look-up.
+
+    `families`: those of FAMILIES that are used now, the one that comes first in front.
+    """
 
     def __init__(
         self,
@@ -89,51 +115,85 @@ class DnsResolver:
         *,
         port: int = 53,
         seconds: float = 20.0,
+        families: Callable[[], Sequence[str]] = lambda: tuple(FAMILIES),
         rng: Random | None = None,
     ) -> None:
-        self._dns = DnsClient(nameservers, port=port, seconds=seconds)
+        self._dns = DnsClient(
+            nameservers, port=port, seconds=seconds, trouble_seconds=TROUBLE_SECONDS
+        )
+        self._families = families
         self._rng = rng or Random()  # noqa: S311 - it spreads load, it guards nothing
 
-    async def mail_hosts(self, domain: str) -> Found:
+    async def mail_hosts(self, domain: str, us: Ourselves = NOBODY) -> Found:
         """As in Resolver. Without an MX record the domain's own addresses are taken."""
         if domain.startswith("["):
-            return _literal_hosts(domain)
-        answer = await self._records(domain, "MX")
-        if isinstance(answer, Deferred | Failed):
+            return only_ourselves() if literal_address(domain) in us else _literal_hosts(domain)
+        name = _a_labels(domain)
+        answer = await self._records(name, "MX")
+        if isinstance(answer, Deferred):
             return answer
-        found = exchangers(answer)
-        if not found:
-            return await self.addresses(domain)
-        names = [name for name in in_order(found, self._rng) if name]
-        return await self._hosts(names) if names else null_mx(domain)
+        if isinstance(answer, Failed):  # some zones say so and have an address all the same: RMT-2
+            found = await self._of([(0, name)], us)
+            return answer if found == no_exchanger() else found
+        offered = exchangers(answer) or [(0, name)]
+        return await self._of(offered, us) if any(n for _, n in offered) else null_mx(domain)
 
     async def addresses(self, name: str) -> Found:
         """As in Resolver."""
-        return _literal_hosts(name) if literal_address(name) else await self._hosts([name])
+        return _literal_hosts(name) if literal_address(name) else await self._of([(0, name)])
 
-    async def _hosts(self, names: Sequence[str]) -> Found:
-        """Addresses of all `names`. A name without any is passed over while another has one."""
-        looked_up = await asyncio.gather(*(self._of_host(n) for n in names[:MAX_EXCHANGERS]))
+    async def _of(self, offered: Sequence[tuple[int, str]], us: Ourselves = NOBODY) -> Found:
+        """The addresses of MX hosts, of those that are better than `us`."""
+        own = own_preference(offered, us)
+        better = [(preference, name) for preference, name in offered if name and preference < own]
+        exchangers = in_order(better, self._rng)[:MAX_EXCHANGERS]
+        families = self._families()
+        hosts, problems = await self._look_up(exchangers, families)
+        own = min(own, own_preference(((host.preference, host.ip) for host in hosts), us))
+        usable = [host for host in hosts if host.preference < own]
+        if usable:
+            return alternating(usable, families)
+        soft = next((p for p in problems if isinstance(p, Deferred)), None)
+        soft = soft or await self._left_out(exchangers, families)
+        return soft or (no_exchanger() if own == NOWHERE else only_ourselves())
+
+    async def _look_up(
+        self, exchangers: Sequence[tuple[int, str]], families: Sequence[str]
+    ) -> tuple[list[Host], list[Deferred | Failed]]:
+        """Their addresses, each once, and what went wrong. A name may have none."""
+        looked_up = await asyncio.gather(*(self._of_host(*each, families) for each in exchangers))
         hosts: dict[str, Host] = {}
         problems: list[Deferred | Failed] = []
         for found, trouble in looked_up:
             problems += trouble
             for host in found:
                 hosts.setdefault(host.ip, host)
-        if hosts:
-            return list(hosts.values())
-        return _why_none(problems)
+        return list(hosts.values()), problems
 
-    async def _of_host(self, name: str) -> tuple[list[Host], list[Deferred | Failed]]:
-        """The IPv4 and IPv6 addresses of a host, IPv4 first, and what went wrong."""
-        answers = await asyncio.gather(*(self._records(name, kind) for kind in ("A", "AAAA")))
+    async def _left_out(
+        self, exchangers: Sequence[tuple[int, str]], families: Sequence[str]
+    ) -> Deferred | None:
+        """Why hosts without an address of `families` are no reason for a bounce, if they are not:
+        they have others, or nobody knows."""
+        others = [family for family in FAMILIES if family not in families]
+        hosts, problems = await self._look_up(exchangers, others)
+        if hosts:
+            return family_left_out(families)
+        return next((p for p in problems if isinstance(p, Deferred)), None)
+
+    async def _of_host(
+        self, preference: int, name: str, families: Sequence[str]
+    ) -> tuple[list[Host], list[Deferred | Failed]]:
+        """The addresses of a host, and what went wrong."""
+        kinds = [FAMILIES[family] for family in families]
+        answers = await asyncio.gather(*(self._records(name, kind) for kind in kinds))
         hosts: list[Host] = []
         problems: list[Deferred | Failed] = []
         for answer in answers:
             if isinstance(answer, Deferred | Failed):
                 problems.append(answer)
             else:
-                hosts += [Host(name, record.to_text()) for record in answer]
+                hosts += [Host(name, _plain(r.to_text()), preference=preference) for r in answer]
         return hosts, problems
 
     async def _records(self, name: str, kind: str) -> Sequence[Rdata] | Deferred | Failed:
@@ -144,14 +204,26 @@ class DnsResolver:
         return _lookup_failed(name, kind, answer) if isinstance(answer, Trouble) else answer
 
 
-def _why_none(problems: Sequence[Deferred | Failed]) -> Deferred | Failed:
-    """Why there is no address at all: temporary if any look-up failed temporarily."""
-    return next((p for p in problems if isinstance(p, Deferred)), no_exchanger())
-
-
 def _lookup_failed(name: str, kind: str, trouble: Trouble) -> Deferred:
-    text = f"{kind} lookup of {name} failed temporarily ({trouble.why}). (#4.4.3)"
-    return Deferred(text=text, status="4.4.3")
+    text = (
+        "Sorry, I couldn't find any host by that name. (#4.1.2)"
+        f"/{kind} lookup of {name} failed temporarily ({trouble.why})."
+    )
+    return Deferred(text=text, status="4.1.2")
+
+
+def _a_labels(domain: str) -> str:
+    """As DNS has it; what cannot be a domain stays as it is, and DNS does not know it."""
+    try:
+        return domain if domain.isascii() else idn.a_labels(domain)
+    except idn.DomainError:
+        return domain
+
+
+def _plain(text: str) -> str:
+    """An IP in one writing: `::ffff:192.0.2.1` is an IPv4 address. Raises ValueError."""
+    ip = ip_address(text)
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 
 def _literal_hosts(text: str) -> Found:
