@@ -3,14 +3,36 @@
 Part of the table in control_values, which finds every Setting of this module.
 """
 
-from tubepost import smtproutes
-from tubepost.setting import Setting, domain, number
+from tubepost import smtproutes, source_ips
+from tubepost.setting import Setting, domain, host_patterns, number, some_of
 
 SMTPROUTES = Setting(
     "smtproutes",
     smtproutes.parse,
     smtproutes.parse(()),
     "Where to send instead of the MX: `domain:relay:port`, `.domain:relay`, `:relay`.",
+    "remote",
+)
+MXNAMES = Setting[frozenset[str]](
+    "mxnames",
+    host_patterns,
+    frozenset(),
+    "Names that MX records have for this system, besides `me`: `host` or `.host`. Mail is never "
+    "sent there, nor to `localips`.",
+    "remote",
+)
+IPFAMILIES = Setting[tuple[str, ...]](
+    "ipfamilies",
+    some_of("4", "6"),
+    ("4", "6"),
+    "Protocols mail is sent by, 4 for IPv4 and 6 for IPv6: the first one is tried first.",
+    "remote",
+)
+OUTGOINGIP = Setting[source_ips.SourceIps](
+    "outgoingip",
+    source_ips.parse,
+    (),
+    "IPs to send from: one IPv4, one IPv6, or one of each; else the kernel's choice.",
     "remote",
 )
 HELOHOST = Setting[str | None]("helohost", domain, None, "Host name for EHLO; else `me`.", "remote")

@@ -113,11 +113,12 @@ LOCALIPS = Setting[frozenset[IPv4Address | IPv6Address]](
     "localips",
     addresses,
     frozenset(),
-    "IP addresses this host is known by: `box@[192.0.2.1]` is `box@localiphost` for them.",
-    "smtpd",
+    "IP addresses this host is known by: `box@[192.0.2.1]` is `box@localiphost` for them, and mail "
+    "is never sent to them.",
+    "smtpd, remote",
 )
 LOCALIPHOST = Setting[str | None](
-    "localiphost", domain, None, "Domain that stands for `localips`; else `me`.", "smtpd"
+    "localiphost", domain, None, "Domain that stands for `localips`; else `me`.", "smtpd, remote"
 )
 MAXRCPT = Setting("maxrcpt", number(1, 100_000), 1000, "Recipients of one mail.", "smtpd")
 TIMEOUTSMTPD = Setting(

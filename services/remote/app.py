@@ -7,7 +7,7 @@ from services.remote.mx import DnsResolver
 from services.remote.plan import planner
 from services.remote.pool import Pool
 from services.remote.settings import Settings
-from tubepost import subjects
+from tubepost import remote_values, subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.mailstore import MailStore
@@ -40,7 +40,12 @@ async def serve(settings: Settings, context: Context) -> None:
 def _courier(settings: Settings, control: Control) -> RemoteCourier:
     servers = settings.nameserver_ips
     return RemoteCourier(
-        plan=planner(control, settings.source_address),
-        resolver=DnsResolver(servers, port=settings.nameserver_port, seconds=settings.dns_seconds),
+        plan=planner(control, settings.source_ips),
+        resolver=DnsResolver(
+            servers,
+            port=settings.nameserver_port,
+            seconds=settings.dns_seconds,
+            families=lambda: control.get(remote_values.IPFAMILIES),
+        ),
         pool=Pool(),
     )

@@ -11,11 +11,11 @@ from services.remote.health import Health, Unknown
 from services.remote.mx import Found, Host, Resolver
 from services.remote.plan import Plan, Planner
 from services.remote.pool import Pool
+from services.remote.relays import SMTP_PORT, relay_hosts
 from services.remote.terms import Terms
 from tubepost.delivery import Mail
 from tubepost.outcome import Deferred, Failed, Outcome
 from tubepost.record import Envelope
-from tubepost.smtproutes import Relay
 
 MAX_HOSTS = 10
 """Addresses tried in one attempt: a job does not go on for hours where all of them are silent."""
@@ -29,7 +29,7 @@ class RemoteCourier:
     resolver: Resolver
     pool: Pool
     health: Health = field(default_factory=Unknown)
-    port: int = 25
+    port: int = SMTP_PORT
     """Where no relay names another one."""
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
@@ -43,14 +43,10 @@ class RemoteCourier:
     async def hosts(self, plan: Plan, destination: str) -> Found:
         """The addresses of a destination, in the order in which they are tried."""
         if plan.relays:
-            return await self._of_relay(plan.relays[0])
-        return _at(self.port, await self.resolver.mail_hosts(destination))
-
-    async def _of_relay(self, relay: Relay) -> Found:
-        found = await self.resolver.addresses(relay.host)
-        if isinstance(found, Failed):
-            return _relay_missing(relay.host)
-        return _at(relay.port or self.port, found)
+            us = replace(plan.us, loopback=False)  # another server of this machine may be one
+            return await relay_hosts(plan.relays, self.resolver, us, self.port)
+        us = plan.us if self.port == SMTP_PORT else replace(plan.us, loopback=False)
+        return _at(self.port, await self.resolver.mail_hosts(destination, us))
 
     async def _try_each(
         self, hosts: Sequence[Host], terms: Terms, mail: Mail
@@ -67,7 +63,8 @@ class RemoteCourier:
             if not isinstance(result, TryNext):
                 self.health.answered(host)
                 return result
-            self.health.failed(host, result.reason)
+            if not result.ours:
+                self.health.failed(host, result.reason)
             tried.append(result)
         return dict.fromkeys(mail.recipients, _none_took_it(tried))
 
@@ -78,12 +75,6 @@ def _at(port: int, found: Found) -> Found:
     return [replace(host, port=port) for host in found]
 
 
-def _relay_missing(name: str) -> Deferred:
-    """A relay that DNS does not know is a slip in our settings: the mail waits for its repair."""
-    text = f"Sorry, I couldn't find an address of {name}, the relay in smtproutes. (#4.3.5)"
-    return Deferred(text=text, status="4.3.5")
-
-
 def _none_took_it(tried: Sequence[TryNext]) -> Deferred:
     """No host came as far as MAIL. The greeting that failed last, if any, says most."""
     greeted = [attempt for attempt in tried if attempt.connected]
@@ -91,5 +82,8 @@ def _none_took_it(tried: Sequence[TryNext]) -> Deferred:
         last = greeted[-1]
         return Deferred(text=last.reason, status="4.4.2", reply=last.reply, no_connection=True)
     reasons = "".join(f"/{attempt.reason}" for attempt in tried)
+    if all(attempt.ours for attempt in tried):  # nothing is known of the destination
+        text = f"Sorry, I can't make an SMTP connection: the fault is here. (#4.3.5){reasons}"
+        return Deferred(text=text, status="4.3.5")
     text = f"Sorry, I wasn't able to establish an SMTP connection. (#4.4.1){reasons}"
     return Deferred(text=text, status="4.4.1", no_connection=True)

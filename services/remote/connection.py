@@ -4,7 +4,6 @@ It decides nothing about mail: what octets mean is smtp_client's, which host com
 """
 
 import asyncio
-import os
 import socket
 import ssl
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
+from services.remote.connect_errors import local_fault, reason
 from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.mx import Host
 from services.remote.smtp_client import SmtpClient
@@ -23,11 +23,15 @@ from tubepost.record import Envelope
 
 @dataclass(frozen=True, slots=True)
 class TryNext:
-    """This host got no MAIL command. `reason`: a sentence. `connected`: whether TCP did."""
+    """This host got no MAIL command. `reason`: a sentence. `connected`: whether TCP did.
+
+    `ours`: nobody spoke to that host, for a fault of this machine.
+    """
 
     reason: str
     connected: bool
     reply: str = ""
+    ours: bool = False
 
 
 @dataclass(slots=True)
@@ -68,7 +72,9 @@ class Session:
         try:
             await _connect(link, host, terms)
         except OSError as error:  # TimeoutError is one of them
-            return TryNext(f"{host.ip}: {_why(error)}", connected=False)
+            fault = local_fault(error, host.ip, terms.source.ip_for(host.ip))
+            why = f"{host.ip}: {fault or reason(error)}"
+            return TryNext(why, connected=False, ours=bool(fault))
         session = cls(link, machine, Opened(connected=time.monotonic() - began))
         try:
             problem = await session._greet(host)
@@ -250,12 +256,6 @@ async def _connect(link: _Link, host: Host, terms: Terms) -> None:
         await asyncio.get_running_loop().create_connection(
             lambda: link, host.ip, host.port, local_addr=local, flags=socket.AI_NUMERICHOST
         )
-
-
-def _why(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 @cache

@@ -10,12 +10,18 @@ SETTINGS = {s.name: s for s in vars(remote_values).values() if isinstance(s, Set
 
 TAKEN: dict[str, list[Lines]] = {
     "smtproutes": [(), (":smart.example:587",), ("a.example:", ".b.example:[2001:db8::1]:26")],
+    "mxnames": [(), ("mx1.example.org", ".in.example.org")],
+    "ipfamilies": [("4",), ("6 4",), ("6", "4")],
+    "outgoingip": [(), ("192.0.2.1",), ("2001:db8::1", "192.0.2.1")],
     "helohost": [("out.example.org",)],
     "timeoutconnect": [("1",), ("3600",)],
     "timeoutremote": [("1",), ("86400",)],
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtproutes": [("example.org",), ("a.example:relay:0",)],
+    "mxnames": [("a..b",), ("192.0.2.1/24",)],
+    "ipfamilies": [(), ("5",), ("both",)],
+    "outgoingip": [("192.0.2.1", "192.0.2.2"), ("here",)],
     "helohost": [("two words",), ("a.example", "b.example")],
     "timeoutconnect": [("0",), ("3601",), ("soon",)],
     "timeoutremote": [("0",), ("86401",)],
