@@ -1,5 +1,6 @@
 """`tubepost control`: qmail's control files as settings."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from ctl import output
 from ctl.client import Api
 from ctl.output import Data, Json
+from tubepost.errors import BadInput
 
 control = typer.Typer(help="Control settings, as in /var/qmail/control.", no_args_is_help=True)
 
@@ -21,10 +23,19 @@ def get_setting(name: str, data: Data = None, json: Json = False) -> None:
 @control.command("set")
 def set_setting(
     name: str,
-    lines: Annotated[list[str], typer.Argument(help="The value; a list's entries one by one.")],
+    lines: Annotated[
+        list[str] | None, typer.Argument(help="The value; a list's entries one by one.")
+    ] = None,
     data: Data = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the lines from standard input.")
+    ] = False,
 ) -> None:
     """Set a setting. A wrong value is refused and the old one kept."""
+    if stdin is bool(lines):
+        raise BadInput("give the value, or --stdin")
+    if stdin:  # a password in a list of arguments is everybody's to read
+        lines = sys.stdin.read().splitlines()
     output.lines(_shown(Api(data).put("control", name, json={"lines": lines})))
 
 

@@ -78,6 +78,19 @@ def test_what_the_platform_refuses_is_said_in_one_line(
     assert refused(shared, *args).startswith(why)
 
 
+def test_routes_with_a_password_come_by_standard_input(shared: Platform) -> None:
+    given = ("control", "set", "smtproutes")
+    assert shared.ok(*given, "--stdin", stdin=b"a.example:b.example|joe|a b\n# old\n") == (
+        "smtproutes: a.example:b.example|joe|a b\nsmtproutes: # old\n"
+    )
+    why = refused(shared, *given, "--stdin", stdin=b"a.example:10.0.0.1|joe|secret\n")
+    assert "secret" not in why
+    assert "name=" in why
+    assert refused(shared, *given, code=2) == "give the value, or --stdin"
+    assert refused(shared, *given, "x", "--stdin", code=2) == "give the value, or --stdin"
+    assert shared.ok("control", "unset", "smtproutes").startswith("smtproutes: (Default.) ")
+
+
 @pytest.mark.parametrize("password", [b"short\n", b"x" * 300 + b"\n", b"\n"])
 def test_a_bad_password_is_refused(shared: Platform, password: bytes) -> None:
     add = ("account", "add", "bob@example.org", "--password-stdin")
