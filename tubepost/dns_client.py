@@ -87,10 +87,10 @@ class DnsClient:
 
     async def records(self, name: str, kind: str) -> Answer:
         """The records of one kind (`MX`) that a name has."""
-        question = (name.lower(), kind)
-        kept = self._kept.get(question, self._clock())
+        kept = self.kept(name, kind)
         if kept is not None:
             return kept
+        question = (name.lower(), kind)
         task = self._waiting.get(question)
         if task is None:
             if len(self._waiting) >= MAX_WAITING:
@@ -98,6 +98,10 @@ class DnsClient:
             task = self._waiting[question] = asyncio.create_task(self._ask(*question))
             task.add_done_callback(lambda _: self._waiting.pop(question, None))
         return await asyncio.shield(task)  # others may wait for it too
+
+    def kept(self, name: str, kind: str) -> Answer | None:
+        """The same without asking anybody; None where it is not known now."""
+        return self._kept.get((name.lower(), kind), self._clock())
 
     async def _ask(self, name: str, kind: str) -> Answer:
         answer, seconds = await self._look_up(name, kind)

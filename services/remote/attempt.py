@@ -70,7 +70,7 @@ class RemoteCourier:
 
 
 def _at(port: int, found: Found) -> Found:
-    if isinstance(found, Deferred | Failed):
+    if isinstance(found, Deferred | Failed) or found[0].port == port:
         return found
     return [replace(host, port=port) for host in found]
 

@@ -10,12 +10,10 @@ from ipaddress import ip_address
 from random import Random
 from typing import Protocol
 
-from dns.rdata import Rdata
-
 from services.remote.host_order import alternating, in_order
 from services.remote.loop_guard import NOBODY, NOWHERE, Ourselves, own_preference
 from tubepost import idn
-from tubepost.dns_client import DnsClient, NoSuchName, Trouble, exchangers
+from tubepost.dns_client import Answer, DnsClient, NoSuchName, Trouble, exchangers
 from tubepost.outcome import Deferred, Failed
 
 MAX_EXCHANGERS = 16
@@ -129,12 +127,12 @@ class DnsResolver:
         if domain.startswith("["):
             return only_ourselves() if literal_address(domain) in us else _literal_hosts(domain)
         name = _a_labels(domain)
-        answer = await self._records(name, "MX")
-        if isinstance(answer, Deferred):
-            return answer
-        if isinstance(answer, Failed):  # some zones say so and have an address all the same: RMT-2
+        answer = await self._dns.records(name, "MX")
+        if isinstance(answer, Trouble):
+            return _lookup_failed(name, "MX", answer)
+        if isinstance(answer, NoSuchName):  # some zones say so and have an address: RMT-2
             found = await self._of([(0, name)], us)
-            return answer if found == no_exchanger() else found
+            return no_such_host(name) if found == no_exchanger() else found
         offered = exchangers(answer) or [(0, name)]
         return await self._of(offered, us) if any(n for _, n in offered) else null_mx(domain)
 
@@ -146,29 +144,43 @@ class DnsResolver:
         """The addresses of MX hosts, of those that are better than `us`."""
         own = own_preference(offered, us)
         better = [(preference, name) for preference, name in offered if name and preference < own]
-        exchangers = in_order(better, self._rng)[:MAX_EXCHANGERS]
+        ordered = in_order(better, self._rng)[:MAX_EXCHANGERS]
         families = self._families()
-        hosts, problems = await self._look_up(exchangers, families)
+        hosts, problems = await self._look_up(ordered, families)
         own = min(own, own_preference(((host.preference, host.ip) for host in hosts), us))
         usable = [host for host in hosts if host.preference < own]
         if usable:
             return alternating(usable, families)
         soft = next((p for p in problems if isinstance(p, Deferred)), None)
-        soft = soft or await self._left_out(exchangers, families)
+        soft = soft or await self._left_out(ordered, families)
         return soft or (no_exchanger() if own == NOWHERE else only_ourselves())
 
     async def _look_up(
         self, exchangers: Sequence[tuple[int, str]], families: Sequence[str]
     ) -> tuple[list[Host], list[Deferred | Failed]]:
         """Their addresses, each once, and what went wrong. A name may have none."""
-        looked_up = await asyncio.gather(*(self._of_host(*each, families) for each in exchangers))
+        questions = [(name, FAMILIES[family]) for _, name in exchangers for family in families]
+        answers = await self._answers(questions)
+        preferences = {name: preference for preference, name in exchangers}
         hosts: dict[str, Host] = {}
         problems: list[Deferred | Failed] = []
-        for found, trouble in looked_up:
-            problems += trouble
-            for host in found:
-                hosts.setdefault(host.ip, host)
+        for (name, kind), answer in zip(questions, answers, strict=True):
+            if isinstance(answer, NoSuchName | Trouble):
+                problems.append(_problem(name, kind, answer))
+                continue
+            for record in answer:
+                ip = _plain(record.to_text())
+                hosts.setdefault(ip, Host(name, ip, preference=preferences[name]))
         return list(hosts.values()), problems
+
+    async def _answers(self, questions: Sequence[tuple[str, str]]) -> Sequence[Answer]:
+        """All at once; without a task for each where they are known, as for most mails."""
+        kept = [
+            answer for question in questions if (answer := self._dns.kept(*question)) is not None
+        ]
+        if len(kept) == len(questions):
+            return kept
+        return await asyncio.gather(*(self._dns.records(*question) for question in questions))
 
     async def _left_out(
         self, exchangers: Sequence[tuple[int, str]], families: Sequence[str]
@@ -176,32 +188,18 @@ class DnsResolver:
         """Why hosts without an address of `families` are no reason for a bounce, if they are not:
         they have others, or nobody knows."""
         others = [family for family in FAMILIES if family not in families]
+        if not others:
+            return None
         hosts, problems = await self._look_up(exchangers, others)
         if hosts:
             return family_left_out(families)
         return next((p for p in problems if isinstance(p, Deferred)), None)
 
-    async def _of_host(
-        self, preference: int, name: str, families: Sequence[str]
-    ) -> tuple[list[Host], list[Deferred | Failed]]:
-        """The addresses of a host, and what went wrong."""
-        kinds = [FAMILIES[family] for family in families]
-        answers = await asyncio.gather(*(self._records(name, kind) for kind in kinds))
-        hosts: list[Host] = []
-        problems: list[Deferred | Failed] = []
-        for answer in answers:
-            if isinstance(answer, Deferred | Failed):
-                problems.append(answer)
-            else:
-                hosts += [Host(name, _plain(r.to_text()), preference=preference) for r in answer]
-        return hosts, problems
 
-    async def _records(self, name: str, kind: str) -> Sequence[Rdata] | Deferred | Failed:
-        """The records of one kind, none if the name has other kinds only."""
-        answer = await self._dns.records(name, kind)
-        if isinstance(answer, NoSuchName):
-            return no_such_host(name)
-        return _lookup_failed(name, kind, answer) if isinstance(answer, Trouble) else answer
+def _problem(name: str, kind: str, answer: NoSuchName | Trouble) -> Deferred | Failed:
+    return (
+        no_such_host(name) if isinstance(answer, NoSuchName) else _lookup_failed(name, kind, answer)
+    )
 
 
 def _lookup_failed(name: str, kind: str, trouble: Trouble) -> Deferred:

@@ -20,6 +20,8 @@ async def relay_hosts(
 
     A relay that has none, or is `us`, is passed over while there is another one.
     """
+    if len(relays) == 1:  # without a task for it: most routes are such
+        return _of(relays[0], await resolver.addresses(relays[0].host), us, port)
     answers = await asyncio.gather(*(resolver.addresses(relay.host) for relay in relays))
     hosts: list[Host] = []
     problems: list[Deferred] = []
