@@ -91,7 +91,9 @@ class DnsSettings(CommonSettings):
         "", description="DNS servers, IPs with commas between; empty = the system's."
     )
     nameserver_port: int = Field(53, ge=1, le=65_535, description="Their port.")
-    dns_seconds: float = Field(20.0, gt=0, description="Seconds one DNS look-up may take.")
+    dns_seconds: float = Field(
+        20.0, gt=0, description="Seconds one DNS look-up may take, of which each server has 2."
+    )
 
     @property
     def nameserver_ips(self) -> list[str]:

@@ -1,8 +1,7 @@
 """In which order the hosts of a domain are tried (RFC 5321 5.1). Pure: chance is an argument."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, groupby, zip_longest
-from random import Random
 from typing import Protocol, TypeVar
 
 
@@ -19,12 +18,14 @@ class Candidate(Protocol):
 T = TypeVar("T", bound=Candidate)
 
 
-def in_order(exchangers: Iterable[tuple[int, str]], rng: Random) -> list[tuple[int, str]]:
-    """MX hosts of (preference, name): the lowest preference first, equal ones shuffled by `rng`.
+def in_order(
+    exchangers: Iterable[tuple[int, str]], draw: Callable[[], float]
+) -> list[tuple[int, str]]:
+    """MX hosts of (preference, name): the lowest preference first, equal ones as `draw` has it.
 
     A name that stands there twice counts where it is best.
     """
-    drawn = [(preference, rng.random(), name) for preference, name in exchangers]
+    drawn = [(preference, draw(), name) for preference, name in exchangers]
     best: dict[str, int] = {}
     for preference, _, name in sorted(drawn):
         best.setdefault(name, preference)

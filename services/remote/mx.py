@@ -144,7 +144,7 @@ class DnsResolver:
         """The addresses of MX hosts, of those that are better than `us`."""
         own = own_preference(offered, us)
         better = [(preference, name) for preference, name in offered if name and preference < own]
-        ordered = in_order(better, self._rng)[:MAX_EXCHANGERS]
+        ordered = in_order(better, self._rng.random)[:MAX_EXCHANGERS]
         families = self._families()
         hosts, problems = await self._look_up(ordered, families)
         own = min(own, own_preference(((host.preference, host.ip) for host in hosts), us))
@@ -152,7 +152,7 @@ class DnsResolver:
         if usable:
             return alternating(usable, families)
         soft = next((p for p in problems if isinstance(p, Deferred)), None)
-        soft = soft or await self._left_out(ordered, families)
+        soft = soft or await self._left_out([e for e in ordered if e[0] < own], families)
         return soft or (no_exchanger() if own == NOWHERE else only_ourselves())
 
     async def _look_up(
@@ -185,8 +185,10 @@ class DnsResolver:
     async def _left_out(
         self, exchangers: Sequence[tuple[int, str]], families: Sequence[str]
     ) -> Deferred | None:
-        """Why hosts without an address of `families` are no reason for a bounce, if they are not:
-        they have others, or nobody knows."""
+        """Why hosts without an address of `families` are no reason for a bounce.
+
+        They have others, or nobody knows. None: they have no address at all.
+        """
         others = [family for family in FAMILIES if family not in families]
         if not others:
             return None

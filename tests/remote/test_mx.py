@@ -276,6 +276,12 @@ async def test_what_leads_to_us_alone_fails(resolver: DnsResolver, domain: str) 
     assert found.status == "5.4.6"
 
 
+async def test_we_are_the_best_whatever_families_we_use(zone: DnsServer) -> None:
+    resolver = DnsResolver(["127.0.0.1"], port=zone.port, families=lambda: "4")
+    us = Ourselves(frozenset(["192.0.2.4"]))
+    assert await resolver.mail_hosts("plain.example", us) == only_ourselves()
+
+
 async def test_a_better_host_that_cannot_be_looked_up_now_is_worth_waiting_for(
     zone: DnsServer, resolver: DnsResolver
 ) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 import pytest
 
 from tests.dns_server import DnsServer, serving_dns
+from tests.fakes import FakeClock
 from tubepost import dns_client
 from tubepost.dns_client import DnsClient, NoSuchName, Trouble
 from tubepost.tasks import background
@@ -112,39 +113,30 @@ async def test_an_error_of_the_server_is_trouble(zone: DnsServer, client: DnsCli
     assert await client.records("host.example", "A") == Trouble("NoNameservers")
 
 
-class Clock:
-    """A time that tests move."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.mark.parametrize(
     ("name", "kind", "seconds"),
     [("short.example", "A", 7), ("chain.example", "A", 7), ("absent.example", "A", 300)],
 )
 async def test_an_answer_is_kept_for_its_time_to_live(
-    zone: DnsServer, name: str, kind: str, seconds: int
+    zone: DnsServer, clock: FakeClock, name: str, kind: str, seconds: int
 ) -> None:
-    clock = Clock()
     client = DnsClient(["127.0.0.1"], port=zone.port, seconds=5.0, clock=clock)
     for later, asked in ((0.0, 1), (seconds - 1, 1), (1, 2)):
-        clock.now += later
+        clock.advance(later)
         await client.records(name, kind)
         assert len(zone.asked) == asked
 
 
-async def test_a_question_without_an_answer_rests_for_a_moment(zone: DnsServer) -> None:
-    clock = Clock()
+async def test_a_question_without_an_answer_rests_for_a_moment(
+    zone: DnsServer, clock: FakeClock
+) -> None:
     client = DnsClient(["127.0.0.1"], port=zone.port, seconds=5.0, trouble_seconds=5.0, clock=clock)
     zone.failing = {("host.example", "A")}
     for _ in range(3):
         assert await client.records("host.example", "A") == Trouble("NoNameservers")
     assert len(zone.asked) == 1
     zone.failing.clear()
-    clock.now += 5.0
+    clock.advance(5.0)
     assert isinstance(await client.records("host.example", "A"), list)
 
 
