@@ -25,7 +25,7 @@ IPFAMILIES = Setting[tuple[str, ...]](
     "ipfamilies",
     some_of("4", "6"),
     ("4", "6"),
-    "Protocols mail is sent by, 4 for IPv4 and 6 for IPv6: the first one is tried first.",
+    "Protocols mail is sent by, `4 6` (the default), `6 4`, `4` or `6`: the first is tried first.",
     "remote",
 )
 OUTGOINGIP = Setting[source_ips.SourceIps](

@@ -23,7 +23,7 @@ def local_fault(error: OSError, ip: str, source: str) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         missing = source and not _has_address(source)
         return f"this machine has no address {source}" if missing else _OURS[errno.EADDRINUSE]
-    if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) and not has_route(ip):
+    if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH) and not _has_route(ip):
         return f"no IPv{6 if ':' in ip else 4} route from here"
     return _OURS.get(error.errno or 0, "")
 
@@ -35,7 +35,7 @@ def reason(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
-def has_route(ip: str) -> bool:
+def _has_route(ip: str) -> bool:
     """Whether the kernel knows where packets for `ip` go. None is sent: UDP has no handshake."""
     try:
         with _datagrams(ip) as probe:
