@@ -23,6 +23,7 @@ WORDS = ["retryschedule"]
 LISTS = ["smtproutes", "destinations"]
 
 OF_SMTP = [s for s in vars(smtp_values).values() if isinstance(s, Setting)]
+OF_REMOTE = [s for s in vars(remote_values).values() if isinstance(s, Setting)]
 
 
 def parsed(name: str, *lines: str) -> object:
@@ -35,10 +36,10 @@ def refused(name: str, *lines: str) -> None:
 
 
 def test_the_groups_here_name_every_setting() -> None:
-    """Those of smtp_values are in test_smtp_values."""
-    of_smtp = {name for name, setting in values.SETTINGS.items() if setting in OF_SMTP}
+    """Those of smtp_values are in test_smtp_values, of remote_values in test_remote_values."""
+    elsewhere = {s.name for s in (*OF_SMTP, *OF_REMOTE)}
     named = {*HOST_SETTINGS, *MAILBOXES, *NUMBERS, *LISTS, *WORDS}
-    assert named == set(values.SETTINGS) - of_smtp
+    assert named | elsewhere == set(values.SETTINGS)
 
 
 def test_every_setting_says_what_it_is() -> None:
