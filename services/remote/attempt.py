@@ -38,7 +38,8 @@ class RemoteCourier:
         found = await self.hosts(plan, mail.destination)
         if isinstance(found, Deferred | Failed):
             return dict.fromkeys(mail.recipients, found)
-        return await self._try_each(found[:MAX_HOSTS], plan.terms, mail)
+        hosts = self.pool.idle_first(found, plan.terms)
+        return await self._try_each(hosts[:MAX_HOSTS], plan.terms, mail)
 
     async def hosts(self, plan: Plan, destination: str) -> Found:
         """The addresses of a destination, in the order in which they are tried."""
