@@ -76,7 +76,7 @@ class RemoteCourier:
 def _at(port: int, found: Found) -> Found:
     if isinstance(found, Deferred | Failed):
         return found
-    return [replace(host, port=port) for host in found]
+    return [host if host.port == port else replace(host, port=port) for host in found]
 
 
 def _relay_missing(name: str) -> Deferred:

@@ -113,10 +113,10 @@ class Pool:
     async def _transaction(
         self, host: Host, terms: Terms, envelope: Envelope, body: bytes
     ) -> Mapping[str, Outcome] | TryNext:
-        key = _key(host, terms)
-        kept = self._idle.take(key, time.monotonic(), self._limits()) if self._idle else None
+        key, limits = _key(host, terms), self._limits()
+        kept = self._idle.take(key, time.monotonic(), limits)
         if kept is not None:
-            result = await self._through(kept, key, envelope, body)
+            result = await self._through(kept, key, limits, envelope, body)
             if not isinstance(result, TryNext):
                 return result  # else it had ended meanwhile, which says nothing about the host
         session = await Session.open(host, terms)
@@ -125,10 +125,10 @@ class Pool:
             return session
         self._meter.connected(session.opened.connected)
         self._meter.greeted(session.opened)
-        return await self._through(session, key, envelope, body)
+        return await self._through(session, key, limits, envelope, body)
 
     async def _through(
-        self, session: Session, key: Key, envelope: Envelope, body: bytes
+        self, session: Session, key: Key, limits: Limits, envelope: Envelope, body: bytes
     ) -> Mapping[str, Outcome] | TryNext:
         """One transaction; a session that was cut off in it, by whatever, is not used again."""
         began, reused = time.monotonic(), session.mails > 0
@@ -140,11 +140,10 @@ class Pool:
         now = time.monotonic()
         if not isinstance(result, TryNext):
             self._meter.mail(reused, now - began)
-        self._give_back(session, key, now)
+        self._give_back(session, key, limits, now)
         return result
 
-    def _give_back(self, session: Session, key: Key, now: float) -> None:
-        limits = self._limits()
+    def _give_back(self, session: Session, key: Key, limits: Limits, now: float) -> None:
         if self._closed or not limits.idle or session.balked or spent(session, now, limits):
             session.close()
             return
