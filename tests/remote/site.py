@@ -81,6 +81,9 @@ class Site:
     async def until_open(self, count: int) -> None:
         await self.until(lambda: self.open == count)
 
+    async def until_mails(self, count: int) -> None:
+        await self.until(lambda: sum(self.bodies) == count)
+
     @property
     def bodies(self) -> list[int]:
         """How many mails came over each connection."""

@@ -60,7 +60,7 @@ async def test_at_the_stop_idle_sessions_end_and_none_is_kept() -> None:
             site.peers[0].answers["."] = b""  # its next mail is under way at the stop
             site.peers[1].answers["."] = b""
             under_way = asyncio.create_task(delivered(pool, host))
-            await site.until(lambda: sum(site.bodies) == 3)
+            await site.until_mails(3)
             busy = site.bodies.index(2)
             stopping.set()
             await site.until_open(1)
