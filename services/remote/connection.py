@@ -34,6 +34,10 @@ class TryNext:
     reply: str = ""
 
 
+class NotTaken(TryNext):
+    """This session took nothing of the mail; the same host may, on a fresh one."""
+
+
 @dataclass(slots=True)
 class Opened:
     """How a session began, for metrics and for the operator. `tls`: such as `TLSv1.3`, "" = none.
@@ -108,18 +112,17 @@ class Session:
     async def deliver(self, envelope: Envelope, body: bytes) -> Mapping[str, Outcome] | TryNext:
         """One mail. `usable` says afterwards whether another one may follow.
 
-        TryNext: the peer ended the session before this mail, which wants a new one. So does what
-        is not the first mail where the peer says no to MAIL or RSET, or nothing: that may be for
-        the mails before it, such as too many of them, and nothing of this mail was taken.
+        NotTaken: the session was over before this mail, or this is not its first one and the peer
+        said no to RSET or MAIL, or nothing: that may be for the mails before, for being too many.
         """
         if not self.usable:
-            return TryNext("The session is over.", connected=True)
+            return NotTaken("The session is over.", connected=True)
         self.mails += 1
         self._link.send_mail(envelope, body)
         match await self._link.next_event():
             case MailEnd(outcomes):
                 again = self.mails > 1 and self.balked
-                return TryNext("It took no more mail.", connected=True) if again else outcomes
+                return NotTaken("It took no more mail.", connected=True) if again else outcomes
             case other:
                 raise RuntimeError(f"{other} while a mail is under way")  # a bug of ours
 

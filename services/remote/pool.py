@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from services.remote.connection import Session, TryNext
+from services.remote.connection import NotTaken, Session, TryNext
 from services.remote.idle import IdleSessions, Limits, spent
 from services.remote.meter import Meter, Uncounted
 from services.remote.mx import Host
@@ -103,11 +103,15 @@ class Pool:
 
         More transactions than one where the host takes only so many recipients in each.
         """
-        outcomes = last = await self._transaction(host, terms, envelope, body)
-        while not isinstance(last, TryNext) and (rest := left_over(last)):
-            last = await self._transaction(host, terms, replace(envelope, recipients=rest), body)
-            if not isinstance(last, TryNext) and not isinstance(outcomes, TryNext):
-                outcomes = {**outcomes, **last}
+        outcomes = await self._transaction(host, terms, envelope, body)
+        if isinstance(outcomes, TryNext):
+            return outcomes
+        rest = left_over(outcomes)
+        while rest:
+            more = await self._transaction(host, terms, replace(envelope, recipients=rest), body)
+            if isinstance(more, TryNext):
+                break  # they stay deferred
+            outcomes, rest = {**outcomes, **more}, left_over(more)
         return outcomes
 
     async def _transaction(
@@ -117,8 +121,8 @@ class Pool:
         kept = self._idle.take(key, time.monotonic(), limits)
         if kept is not None:
             result = await self._through(kept, key, limits, envelope, body)
-            if not isinstance(result, TryNext):
-                return result  # else it had ended meanwhile, which says nothing about the host
+            if not isinstance(result, NotTaken):
+                return result
         session = await Session.open(host, terms)
         if isinstance(session, TryNext):
             self._meter.failed("greeting" if session.connected else "connect")
@@ -138,7 +142,7 @@ class Pool:
             session.abort()
             raise
         now = time.monotonic()
-        if not isinstance(result, TryNext):
+        if not isinstance(result, NotTaken):
             self._meter.mail(reused, now - began)
         self._give_back(session, key, limits, now)
         return result
