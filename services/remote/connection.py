@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
+from services.remote.announced import mail_max
 from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.mx import Host
 from services.remote.smtp_client import SmtpClient
@@ -130,6 +131,11 @@ class Session:
     def balked(self) -> bool:
         """Whether the last mail ended before the peer had said yes to MAIL."""
         return not self._machine.begun
+
+    @property
+    def most(self) -> float:
+        """How many mails the peer takes over one connection, as far as it says."""
+        return mail_max(self._machine.extensions)
 
     @property
     def usable(self) -> bool:

@@ -35,6 +35,11 @@ class Reusable(Protocol):
         """Whether it takes another mail, as far as this side knows."""
         ...
 
+    @property
+    def most(self) -> float:
+        """How many mails its peer wants at most."""
+        ...
+
 
 S = TypeVar("S", bound=Reusable)
 
@@ -99,8 +104,9 @@ class IdleSessions(Generic[S]):
 
 def spent(session: Reusable, now: float, limits: Limits) -> bool:
     """Whether it has had its time, or its mails, or has ended."""
-    lived = now - session.born
-    return not session.usable or lived >= limits.life or session.mails >= limits.mails
+    if not session.usable or now - session.born >= limits.life:
+        return True
+    return session.mails >= limits.mails or session.mails >= session.most
 
 
 def _over(waiting: _Waiting[S], now: float, limits: Limits) -> bool:

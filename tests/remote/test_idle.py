@@ -1,6 +1,7 @@
 """Which idle session is taken and which one has to go. No socket, no clock."""
 
 from dataclasses import dataclass
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ class Fake:
     born: float = 0.0
     mails: int = 1
     usable: bool = True
+    most: float = inf
 
 
 def test_the_session_used_last_is_taken_first() -> None:
@@ -109,6 +111,8 @@ def test_clear_lets_go_of_all() -> None:
         (Fake(), False),
         (Fake(mails=99, born=-199.9), False),
         (Fake(mails=100), True),
+        (Fake(mails=6, most=7), False),
+        (Fake(mails=7, most=7), True),
         (Fake(born=-200), True),
         (Fake(usable=False), True),
     ],

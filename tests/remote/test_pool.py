@@ -1,10 +1,12 @@
 """Sessions kept for the next mail, over real sockets: which mail goes over which one."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from services.remote import pool as pools
 from services.remote.connection import Opened
@@ -71,6 +73,14 @@ async def test_a_connection_has_its_number_of_mails() -> None:
     assert quits(site) == [True, True, True]
 
 
+async def test_a_connection_has_no_more_mails_than_its_host_announces() -> None:
+    ehlo = b"250-peer.example\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=50 MAILMAX=2\r\n"
+    async with pooled(site := Site(ehlo=ehlo)) as (pool, host):
+        for _ in range(3):
+            await delivered(pool, host)
+        assert site.bodies == [2, 1]
+
+
 @pytest.mark.parametrize("limits", [replace(KEEPING, idle=0), replace(KEEPING, life=0)])
 async def test_each_mail_has_its_own_where_none_is_kept(limits: Limits) -> None:
     async with pooled(site := Site(), limits) as (pool, host):
@@ -82,7 +92,8 @@ async def test_each_mail_has_its_own_where_none_is_kept(limits: Limits) -> None:
     assert quits(site) == [True, True]
 
 
-async def test_over_tls_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_over_tls_too(tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     context = server_context(tmp_path)
     peers: list[MemoryPeer] = []
 
@@ -93,13 +104,22 @@ async def test_over_tls_too(tmp_path: Path) -> None:
             writer.write(peer.take(data))
             if peer.lines[-1] == "STARTTLS":
                 await writer.start_tls(context)
+        over.set()
 
-    async with listening(handler) as port:
-        pool = Pool(lambda: KEEPING)
-        for _ in range(3):
-            await delivered(pool, Host("mx.example", IP, port))
-        pool.close()
+    async def deliver() -> None:
+        async with listening(handler) as port:
+            pool = Pool(lambda: KEEPING)
+            for _ in range(3):
+                await delivered(pool, Host("mx.example", IP, port))
+            pool.close()
+            async with asyncio.timeout(10):
+                await over.wait()
+
+    over = asyncio.Event()
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(deliver())
     assert [len(peer.bodies) for peer in peers] == [3]
+    assert peers[0].lines[-1] == "QUIT"
 
 
 # Who may have whose
