@@ -104,4 +104,7 @@ def said_in(text: str) -> str:
 def one_line(text: str, limit: int = MAX_TEXT) -> str:
     """`text` as printable ASCII on one line, `/` for a line end, as qmail-send logs it."""
     lines = "/".join(part for part in text.replace("\r", "\n").split("\n") if part.strip())
-    return "".join(c if " " <= c <= "~" else "?" for c in lines[:limit])
+    kept = lines[:limit]
+    if kept.isascii() and kept.isprintable():
+        return kept  # nearly always
+    return "".join(c if " " <= c <= "~" else "?" for c in kept)

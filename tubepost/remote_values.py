@@ -42,3 +42,16 @@ TIMEOUTCONNECT = Setting(
 TIMEOUTREMOTE = Setting(
     "timeoutremote", number(1, 86_400), 1200, "Seconds to wait for a reply, at most.", "remote"
 )
+CONNECTIONIDLE = Setting(
+    "connectionidle",
+    number(0, 300),
+    5,
+    "Seconds a connection is kept for the next mail; 0 = each mail has its own.",
+    "remote",
+)
+CONNECTIONLIFE = Setting(
+    "connectionlife", number(1, 86_400), 300, "Seconds after which it gets no more mails.", "remote"
+)
+CONNECTIONMAILS = Setting(
+    "connectionmails", number(1, 100_000), 100, "Mails over one connection, at most.", "remote"
+)

@@ -5,7 +5,7 @@ import time
 from services.remote.attempt import RemoteCourier
 from services.remote.mx import DnsResolver
 from services.remote.plan import planner
-from services.remote.pool import Pool
+from services.remote.pool import Pool, limits_of
 from services.remote.settings import Settings
 from tubepost import remote_values, subjects
 from tubepost.control import Control
@@ -22,22 +22,23 @@ async def serve(settings: Settings, context: Context) -> None:
         control = Control(bus, settings.hostname)
         async with background(control.run()):
             await control.mirror.loaded.wait()
+            pool = Pool(limits_of(control))
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.REMOTE,
-                _courier(settings, control),
+                _courier(settings, control, pool),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
                 events=events,
             )
-            async with agreed(control, settings.shards):
+            async with agreed(control, settings.shards), pool.open_until(context.stopping):
                 context.ready()
                 await worker.run(context.stopping)
 
 
-def _courier(settings: Settings, control: Control) -> RemoteCourier:
+def _courier(settings: Settings, control: Control, pool: Pool) -> RemoteCourier:
     servers = settings.nameserver_ips
     return RemoteCourier(
         plan=planner(control, settings.source_ips),
@@ -47,5 +48,5 @@ def _courier(settings: Settings, control: Control) -> RemoteCourier:
             seconds=settings.dns_seconds,
             families=lambda: control.get(remote_values.IPFAMILIES),
         ),
-        pool=Pool(),
+        pool=pool,
     )

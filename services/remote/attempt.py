@@ -38,7 +38,8 @@ class RemoteCourier:
         found = await self.hosts(plan, mail.destination)
         if isinstance(found, Deferred | Failed):
             return dict.fromkeys(mail.recipients, found)
-        return await self._try_each(found[:MAX_HOSTS], plan.terms, mail)
+        hosts = self.pool.idle_first(found, plan.terms)
+        return await self._try_each(hosts[:MAX_HOSTS], plan.terms, mail)
 
     async def hosts(self, plan: Plan, destination: str) -> Found:
         """The addresses of a destination, in the order in which they are tried."""
@@ -72,7 +73,7 @@ class RemoteCourier:
 def _at(port: int, found: Found) -> Found:
     if isinstance(found, Deferred | Failed) or found[0].port == port:
         return found
-    return [replace(host, port=port) for host in found]
+    return [host if host.port == port else replace(host, port=port) for host in found]
 
 
 def _none_took_it(tried: Sequence[TryNext]) -> Deferred:

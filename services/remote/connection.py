@@ -7,11 +7,13 @@ import asyncio
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
+from services.remote.announced import mail_max
 from services.remote.connect_errors import local_fault, reason
 from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.mx import Host
@@ -19,6 +21,9 @@ from services.remote.smtp_client import SmtpClient
 from services.remote.terms import Terms
 from tubepost.outcome import Outcome
 from tubepost.record import Envelope
+
+FAREWELL = 5.0
+"""Seconds a peer has to take our QUIT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,10 @@ class TryNext:
     connected: bool
     reply: str = ""
     ours: bool = False
+
+
+class NotTaken(TryNext):
+    """This session took nothing of the mail; the same host may, on a fresh one."""
 
 
 @dataclass(slots=True)
@@ -51,10 +60,12 @@ class _TlsError(Exception):
 
 
 class Session:
-    """A greeted connection that takes mails one after another: the seam for keeping it open."""
+    """A greeted connection that takes mails one after another. `mails`: those it has had."""
 
     def __init__(self, link: "_Link", machine: SmtpClient, opened: Opened) -> None:
         self._link, self._machine, self.opened = link, machine, opened
+        self.born = time.monotonic()
+        self.mails = 0
 
     @classmethod
     async def open(cls, host: Host, terms: Terms) -> "Session | TryNext":
@@ -108,17 +119,29 @@ class Session:
     async def deliver(self, envelope: Envelope, body: bytes) -> Mapping[str, Outcome] | TryNext:
         """One mail. `usable` says afterwards whether another one may follow.
 
-        TryNext: the peer ended the session before this mail, which wants a new one.
+        NotTaken: the session was over before this mail, or this is not its first one and the peer
+        said no to RSET or MAIL, or nothing: that may be for the mails before, for being too many.
         """
         if not self.usable:
-            return TryNext("The session is over.", connected=True)
+            return NotTaken("The session is over.", connected=True)
+        self.mails += 1
         self._link.send_mail(envelope, body)
-        while True:
-            match await self._link.next_event():
-                case MailEnd(outcomes):
-                    return outcomes
-                case other:
-                    raise RuntimeError(f"{other} while a mail is under way")  # a bug of ours
+        match await self._link.next_event():
+            case MailEnd(outcomes):
+                again = self.mails > 1 and self.balked
+                return NotTaken("It took no more mail.", connected=True) if again else outcomes
+            case other:
+                raise RuntimeError(f"{other} while a mail is under way")  # a bug of ours
+
+    @property
+    def balked(self) -> bool:
+        """Whether the last mail ended before the peer had said yes to MAIL."""
+        return not self._machine.begun
+
+    @property
+    def most(self) -> float:
+        """How many mails the peer takes over one connection, as far as it says."""
+        return mail_max(self._machine.extensions)
 
     @property
     def usable(self) -> bool:
@@ -128,20 +151,29 @@ class Session:
         """QUIT if the peer listens to it, and out; waits for nothing."""
         self._link.quit()
 
+    def abort(self) -> None:
+        """Out, in the middle of whatever it is."""
+        self._link.abort()
+
 
 class _Link(asyncio.Protocol):
     """Carries octets between the transport and the machine, and holds the clock."""
 
     def __init__(self, machine: SmtpClient, terms: Terms) -> None:
         self._machine, self._terms = machine, terms
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: deque[Event] = deque()
+        self._waiting: asyncio.Future[None] | None = None  # whoever wants the next event
         self._transport: asyncio.Transport | None = None
         self._full = False
         self._timer: asyncio.TimerHandle | None = None
         self._wound_at = -1  # the machine's progress when the clock was wound
+        self._until = 0.0  # when the time is up
 
     async def next_event(self) -> Event:
-        return await self._events.get()
+        while not self._events:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        return self._events.popleft()
 
     def send_mail(self, envelope: Envelope, body: bytes) -> None:
         self._go_on(self._machine.send_mail(envelope, body))
@@ -179,12 +211,15 @@ class _Link(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        transport.write(self._machine.data_to_send())
         self._stop_clock()
-        if transport.get_write_buffer_size() or self._full:
+        behind = self._full or transport.get_write_buffer_size()
+        if behind or self._machine.phase is not Phase.CLOSED:
             transport.abort()  # a peer that does not read must not keep the socket
-        else:
-            transport.close()
+            return
+        transport.write(self._machine.data_to_send())
+        transport.close()
+        if transport.get_write_buffer_size():  # waiting for the peer to read it
+            self._timer = asyncio.get_running_loop().call_later(FAREWELL, transport.abort)
 
     def abort(self) -> None:
         self._stop_clock()
@@ -214,9 +249,11 @@ class _Link(asyncio.Protocol):
 
     def _go_on(self, events: list[Event]) -> None:
         for event in events:
-            self._events.put_nowait(event)
+            self._events.append(event)
             if isinstance(event, StartTls) and self._transport is not None:
                 self._transport.pause_reading()  # what comes now belongs to the handshake
+        if events and self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
         if self._transport is not None and not self._transport.is_closing():
             self._pump(self._transport)
         self._wind_clock()
@@ -230,13 +267,25 @@ class _Link(asyncio.Protocol):
         return min(self._terms.patience.get(self._machine.phase, most), most)
 
     def _wind_clock(self) -> None:
-        """Afresh after each whole reply; a peer that trickles octets does not get more time."""
-        if self._machine.phase in (Phase.CLOSED, Phase.HANDSHAKE):
+        """Afresh after each whole reply; a peer that trickles octets does not get more time.
+
+        The timer itself is moved only when it would come too late: most of the time it goes off
+        early, if at all, and sees that there is time left. Idle sessions are the pool's to end.
+        """
+        phase = self._machine.phase
+        if phase in (Phase.CLOSED, Phase.HANDSHAKE):
             self._stop_clock()
         elif self._machine.progress != self._wound_at:
-            self._stop_clock()
             self._wound_at = self._machine.progress
-            self._timer = asyncio.get_running_loop().call_later(self._patience(), self._time_up)
+            if phase is not Phase.IDLE:
+                self._set_clock(asyncio.get_running_loop().time() + self._patience())
+
+    def _set_clock(self, until: float) -> None:
+        self._until = until
+        if self._timer is not None and self._timer.when() > until:
+            self._stop_clock()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(until, self._time_up)
 
     def _stop_clock(self) -> None:
         if self._timer is not None:
@@ -244,6 +293,12 @@ class _Link(asyncio.Protocol):
             self._timer = None
 
     def _time_up(self) -> None:
+        self._timer = None
+        if self._machine.phase is Phase.IDLE:
+            return
+        if asyncio.get_running_loop().time() < self._until:
+            self._set_clock(self._until)
+            return
         self._go_on(self._machine.lost())
         self.abort()
 

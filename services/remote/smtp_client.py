@@ -82,6 +82,8 @@ class SmtpClient:
             Phase.FINAL_DOT: self._on_final_dot,
         }
         self.extensions: dict[str, str] = {}
+        self.begun = True
+        """Whether the peer said yes to the MAIL of the last mail, or was not asked."""
         self.progress = 0
         """Grows with each step, a reply or a piece of a body: when to wind the clock again."""
 
@@ -126,6 +128,7 @@ class SmtpClient:
             raise RuntimeError(f"send_mail in phase {self.phase}")  # a bug of the shell
         refused = refused_addresses(envelope, body, self._peer, self.extensions)
         waiting = [r for r in dict.fromkeys(envelope.recipients) if r not in refused]
+        self.begun = not waiting
         if not waiting:
             return [MailEnd(refused)]
         body = with_line_ends(body)
@@ -216,6 +219,7 @@ class SmtpClient:
             self._broken("it refused RSET", "4.5.0", reply)
 
     def _on_mail(self, _: _Command, reply: Reply) -> None:
+        self.begun = reply.ok
         if not reply.ok:
             self._settle_waiting(reply, f"Connected to {self._peer} but sender was rejected")
             self._plan.clear()

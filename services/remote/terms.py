@@ -38,12 +38,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """`reply_seconds`: the most that any step may take; `patience` rules where it is less."""
+    """`reply_seconds`: the most that any step may take; `patience` rules where it is less.
+
+    Terms that differ in their time limits only are equal: a session may serve both.
+    """
 
     source: Source
     tls: TlsPolicy = OPPORTUNISTIC
     login: Login | None = None
     lmtp: bool = False
-    connect_seconds: float = 60.0
-    reply_seconds: float = 1200.0
+    connect_seconds: float = field(default=60.0, compare=False)
+    reply_seconds: float = field(default=1200.0, compare=False)
     patience: Mapping[Phase, float] = field(default_factory=lambda: PATIENCE, compare=False)

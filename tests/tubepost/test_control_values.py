@@ -12,6 +12,9 @@ MAILBOXES = ["bouncefrom", "doublebounceto"]
 NUMBERS = {
     "timeoutconnect": (1, 3600, 60),
     "timeoutremote": (1, 86_400, 1200),
+    "connectionidle": (0, 300, 5),
+    "connectionlife": (1, 86_400, 300),
+    "connectionmails": (1, 100_000, 100),
     "queuelifetime": (0, 31_536_000, 604_800),
     "retryjitter": (0, 4, 4),
     "concurrencylocal": (0, 10_000, 100),

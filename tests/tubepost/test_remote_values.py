@@ -16,6 +16,9 @@ TAKEN: dict[str, list[Lines]] = {
     "helohost": [("out.example.org",)],
     "timeoutconnect": [("1",), ("3600",)],
     "timeoutremote": [("1",), ("86400",)],
+    "connectionidle": [("0",), ("300",)],
+    "connectionlife": [("1",), ("86400",)],
+    "connectionmails": [("1",), ("100000",)],
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtproutes": [("example.org",), ("a.example:relay:0",)],
@@ -25,6 +28,9 @@ REFUSED: dict[str, list[Lines]] = {
     "helohost": [("two words",), ("a.example", "b.example")],
     "timeoutconnect": [("0",), ("3601",), ("soon",)],
     "timeoutremote": [("0",), ("86401",)],
+    "connectionidle": [("-1",), ("301",)],
+    "connectionlife": [("0",), ("86401",)],
+    "connectionmails": [("0",), ("100001",)],
 }
 
 

@@ -1,0 +1,25 @@
+"""Recipients a host did not take because they were too many for one transaction. Pure."""
+
+from collections.abc import Mapping
+
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+
+
+def left_over(outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:
+    """Those that may have a transaction of their own at once, as RFC 5321 4.5.3.1.10 wants it.
+
+    None where the host took nobody: asking again would be the same once more. 452 is also what a
+    full disk or mailbox gets, so a status that says so rules; 552 is what RFC 821 had in its place.
+    """
+    if len(outcomes) == 1 or not any(isinstance(o, Delivered) for o in outcomes.values()):
+        return ()
+    return tuple(recipient for recipient, outcome in outcomes.items() if _too_many(outcome))
+
+
+def _too_many(outcome: Outcome) -> bool:
+    match outcome:
+        case Deferred(reply=reply, status="4.5.3" | "4.0.0"):
+            return reply.startswith("452")
+        case Failed(reply=reply, status="5.5.3"):
+            return reply.startswith("552")
+    return False
