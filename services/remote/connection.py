@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import cast
 
@@ -17,17 +17,32 @@ from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusa
 from services.remote.mx import Host
 from services.remote.smtp_client import SmtpClient
 from services.remote.terms import Terms
-from tubepost.outcome import Outcome
+from tubepost.outcome import Delivered, Outcome
 from tubepost.record import Envelope
 
 
 @dataclass(frozen=True, slots=True)
 class TryNext:
-    """This host got no MAIL command. `reason`: a sentence. `connected`: whether TCP did."""
+    """Another host may be asked. `reason`: a sentence. `connected`: whether TCP did.
+
+    `end`: None where this host got no MAIL, else how the mail ended here: only its `elsewhere` are
+    to be asked for again.
+    """
 
     reason: str
     connected: bool
     reply: str = ""
+    status: str = "4.4.2"
+    phase: str = field(default="", compare=False)
+    end: MailEnd | None = None
+
+    @classmethod
+    def after(cls, end: MailEnd) -> "TryNext":
+        """As the mail has recipients that may be told to another host."""
+        why = end.outcomes[next(iter(end.elsewhere))]
+        if isinstance(why, Delivered):
+            raise TypeError("delivered, and yet to be sent")  # a bug of the machine
+        return cls(why.text, True, why.reply, why.status, why.phase, end)
 
 
 @dataclass(slots=True)
@@ -62,7 +77,8 @@ class Session:
 
     @classmethod
     async def _open(cls, host: Host, terms: Terms, *, starttls: bool) -> "Session | TryNext":
-        machine = SmtpClient(host.ip, terms.source.helo, starttls=starttls)
+        helo, dialect = terms.source.helo, terms.dialect
+        machine = SmtpClient(host.ip, helo, starttls=starttls, dialect=dialect)
         link = _Link(machine, terms)
         began = time.monotonic()
         try:
@@ -78,7 +94,7 @@ class Session:
         if problem is None:
             return session
         session.close()
-        return TryNext(problem.text, connected=True, reply=problem.reply)
+        return TryNext(problem.text, True, problem.reply, problem.status, problem.phase)
 
     async def _greet(self, host: Host) -> Unusable | None:
         """Runs the greeting to its end; what went wrong, if anything did."""
@@ -94,7 +110,7 @@ class Session:
                     began = time.monotonic()
                     self.opened.tls = await self._link.start_tls(host)
                     self.opened.handshake = time.monotonic() - began
-                case Unusable() as problem if not tls:
+                case Unusable() as problem if not tls or problem.phase == Phase.AUTH:
                     return problem
                 case other:
                     raise _TlsError(f"after STARTTLS: {other}")
@@ -102,15 +118,16 @@ class Session:
     async def deliver(self, envelope: Envelope, body: bytes) -> Mapping[str, Outcome] | TryNext:
         """One mail. `usable` says afterwards whether another one may follow.
 
-        TryNext: the peer ended the session before this mail, which wants a new one.
+        TryNext: the peer ended the session before it had any of the mail's content, or it lacks
+        what the mail needs. In the first case the mail may also go on a new session.
         """
         if not self.usable:
             return TryNext("The session is over.", connected=True)
         self._link.send_mail(envelope, body)
         while True:
             match await self._link.next_event():
-                case MailEnd(outcomes):
-                    return outcomes
+                case MailEnd() as end:
+                    return TryNext.after(end) if end.elsewhere else end.outcomes
                 case other:
                     raise RuntimeError(f"{other} while a mail is under way")  # a bug of ours
 

@@ -36,6 +36,7 @@ def planner(control: Control, source_ip: str = "") -> Planner:
             tls=route.tls or OPPORTUNISTIC,
             login=route.login,
             lmtp=route.lmtp,
+            convert=control.get(remote_values.EIGHTBIT) == "convert",
             connect_seconds=control.get(remote_values.TIMEOUTCONNECT),
             reply_seconds=control.get(remote_values.TIMEOUTREMOTE),
         )

@@ -144,6 +144,7 @@ def test_lost_connection(unanswered: str, ehlo: bytes, text: str) -> None:
     conversation.events += conversation.client.lost()
     outcome = Deferred(text=text, status="4.4.2", peer=IP)
     assert conversation.outcomes() == dict.fromkeys(ENVELOPE.recipients, outcome)
+    assert conversation.elsewhere() == (set() if unanswered == "." else set(ENVELOPE.recipients))
     assert conversation.client.phase is Phase.CLOSED
     assert conversation.client.lost() == []
 
@@ -187,6 +188,50 @@ def test_421_ends_the_session(ehlo: bytes, verb: str) -> None:
     outcome = Deferred(text=f"{DIED}/Remote host said: {said}", status="4.4.2", peer=IP, reply=said)
     assert conversation.mail() == dict.fromkeys(ENVELOPE.recipients, outcome)
     assert conversation.client.phase is Phase.CLOSED
+
+
+def test_another_host_is_not_asked_about_those_who_have_an_answer() -> None:
+    answers = {"RCPT TO:<a": b"550 who?\r\n", "RCPT TO:<b": b"450 busy\r\n", "RCPT TO:<d": b""}
+    conversation = Conversation(MemoryPeer(answers, ehlo=PLAIN)).greet()
+    recipients = tuple(f"{name}@example.net" for name in "abcd")
+    conversation.events = conversation.client.send_mail(Envelope("", recipients), BODY)
+    conversation.run()
+    conversation.events += conversation.client.lost()
+    assert conversation.elsewhere() == {"c@example.net", "d@example.net"}
+    kinds = [type(outcome) for outcome in conversation.outcomes().values()]
+    assert kinds.count(Failed) == 1
+
+
+@EHLOS
+@pytest.mark.parametrize("answer", [b"250 fine\r\n", b"220 x\r\n", b"150 hm\r\n"])
+def test_data_answered_as_if_it_were_another_command_ends_the_session(
+    ehlo: bytes, answer: bytes
+) -> None:
+    """The peer may still expect a command, or the mail: nothing more can be told to it."""
+    conversation = Conversation(MemoryPeer({"DATA": answer}, ehlo=ehlo)).greet()
+    for outcome in conversation.mail().values():
+        assert isinstance(outcome, Deferred)
+        assert "out of turn" in outcome.text
+    assert conversation.client.phase is Phase.CLOSED
+
+
+@pytest.mark.parametrize("answer", [b"354 go\r\n", b"150 hm\r\n"])
+def test_a_final_dot_answered_by_neither_yes_nor_no_ends_the_session(answer: bytes) -> None:
+    conversation = Conversation(MemoryPeer({".": answer})).greet()
+    assert {type(outcome) for outcome in conversation.mail().values()} == {Deferred}
+    assert conversation.client.phase is Phase.CLOSED
+
+
+PHASES = {"MAIL": "mail", "RCPT": "rcpt", "DATA": "data", ".": "final dot"}
+
+
+@EHLOS
+@pytest.mark.parametrize("answer", [b"550 no\r\n", b"450 no\r\n", b"421 no\r\n", b"nonsense\r\n"])
+@pytest.mark.parametrize("verb", PHASES)
+def test_an_outcome_names_its_phase(ehlo: bytes, answer: bytes, verb: str) -> None:
+    for outcome in deliver({verb: answer}, ehlo=ehlo).values():
+        assert not isinstance(outcome, Delivered)
+        assert outcome.phase == PHASES[verb]
 
 
 def test_421_to_the_final_dot_is_a_clear_answer() -> None:

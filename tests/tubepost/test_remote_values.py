@@ -11,12 +11,14 @@ SETTINGS = {s.name: s for s in vars(remote_values).values() if isinstance(s, Set
 TAKEN: dict[str, list[Lines]] = {
     "smtproutes": [(), (":smart.example:587",), ("a.example:", ".b.example:[2001:db8::1]:26")],
     "helohost": [("out.example.org",)],
+    "eightbit": [("convert",), ("send",)],
     "timeoutconnect": [("1",), ("3600",)],
     "timeoutremote": [("1",), ("86400",)],
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtproutes": [("example.org",), ("a.example:relay:0",)],
     "helohost": [("two words",), ("a.example", "b.example")],
+    "eightbit": [(), ("bounce",)],
     "timeoutconnect": [("0",), ("3601",), ("soon",)],
     "timeoutremote": [("0",), ("86401",)],
 }
