@@ -58,7 +58,7 @@ class ReplyReader:
         self._buffer = bytearray()
         self._code = 0
         self._lines: list[str] = []
-        self._secrets: tuple[bytes, ...] = ()
+        self._secrets: tuple[str, ...] = ()
 
     @property
     def pending(self) -> bool:
@@ -70,7 +70,7 @@ class ReplyReader:
 
     def hide(self, secrets: tuple[bytes, ...]) -> None:
         """From now on the words of a line that quotes one of these are not passed on."""
-        self._secrets = tuple(secret.lower() for secret in secrets)
+        self._secrets = tuple(secret.decode().casefold() for secret in secrets)
 
     def next_reply(self) -> Reply | None:
         """The next complete reply, None when more octets are needed. Raises ReplyError."""
@@ -102,8 +102,8 @@ class ReplyReader:
         return found[2] != b"-"
 
     def _without_secrets(self, line: bytes) -> bytes:
-        lower = line.lower()
-        if not any(secret in lower for secret in self._secrets):
+        folded = line.decode("utf-8", "replace").casefold()
+        if not any(secret in folded for secret in self._secrets):
             return line
         return (line[:4] if line[3:4] in (b" ", b"-") else b"") + HIDDEN
 

@@ -1,19 +1,13 @@
 """The protocol machine with octets only: refusals, and sessions that break."""
 
-import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from services.remote.events import (
     MailEnd,
     Phase,
-    Ready,
-    StartTls,
     Unusable,
 )
-from services.remote.smtp_client import SmtpClient
 from tests.remote.conversation import (
     ACCEPTED,
     BODY,
@@ -22,9 +16,8 @@ from tests.remote.conversation import (
     IP,
     Conversation,
     deliver,
-    sent,
 )
-from tests.remote.smtp_peer import GREETING, PIPELINING, PLAIN, STARTTLS, MemoryPeer
+from tests.remote.smtp_peer import PIPELINING, PLAIN, STARTTLS, MemoryPeer
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import Envelope
 
@@ -316,36 +309,3 @@ def test_a_reply_within_the_body_defers() -> None:
     for outcome in end.outcomes.values():
         assert isinstance(outcome, Deferred)
         assert outcome.reply == "552 too big"
-
-
-CHUNKS = st.one_of(
-    st.binary(max_size=30),
-    st.sampled_from(
-        [
-            *(GREETING, PLAIN, PIPELINING, STARTTLS, b"250 ok\r\n", b"354 go\r\n"),
-            *(b"550 no\r\n", b"421 bye\r\n", b"250-", b"\r\n", b"451 later\r\n"),
-        ]
-    ),
-)
-
-
-@given(st.lists(CHUNKS, max_size=14), st.booleans())
-def test_no_peer_raises_out_of_the_machine(chunks: list[bytes], lost: bool) -> None:
-    client = SmtpClient(IP, "me.example")
-    started, ended, unusable = 0, 0, 0
-    for chunk in itertools.chain([GREETING], chunks):
-        for event in client.receive(chunk):
-            ended += isinstance(event, MailEnd)
-            unusable += isinstance(event, Unusable)
-            if isinstance(event, StartTls):
-                client.tls_started()
-            if isinstance(event, Ready) and client.phase is Phase.IDLE:
-                started += 1
-                assert client.send_mail(ENVELOPE, BODY) == []
-            if isinstance(event, MailEnd):
-                assert set(event.outcomes) == set(ENVELOPE.recipients)
-        sent(client)
-    ended += sum(isinstance(event, MailEnd) for event in client.lost())
-    assert ended == started
-    assert unusable <= 1
-    assert client.phase is Phase.CLOSED
