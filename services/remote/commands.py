@@ -1,7 +1,7 @@
 """What the SMTP client writes: command lines and the octets of a mail. Pure; it keeps no state."""
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from services.remote import sentences
@@ -29,6 +29,19 @@ class Command(NamedTuple):
 def is_unsendable(argument: str) -> bool:
     """Whether it would end the command, or change it."""
     return _FORBIDDEN.search(argument) is not None
+
+
+_DATA = Command(Phase.DATA, b"DATA\r\n")
+
+
+def mail_commands(
+    envelope: Envelope, body: bytes, recipients: Sequence[str], extensions: Container[str]
+) -> list[Command]:
+    """The envelope of a mail to some of its recipients, and DATA."""
+    rcpts = [
+        Command(Phase.RCPT, rcpt_to(r, envelope.wishes.get(r), extensions), r) for r in recipients
+    ]
+    return [Command(Phase.MAIL, mail_from(envelope, body, extensions)), *rcpts, _DATA]
 
 
 def mail_from(envelope: Envelope, body: bytes, extensions: Container[str]) -> bytes:

@@ -28,6 +28,8 @@ class Phase(StrEnum):
     IDLE = "idle"
     CLOSED = "closed"
 
+    __hash__ = str.__hash__  # an Enum's own is written in Python, and asked for with each reply
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:

@@ -4,10 +4,10 @@ Nothing here knows which command a reply answers: that is smtp_client's.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.remote.events import Phase
-from tubepost.outcome import REMOTE_SAID, Deferred, Failed, one_line, status_of
+from tubepost.outcome import MAX_TEXT, REMOTE_SAID, Deferred, Failed, one_line, status_of
 
 MAX_LINE = 4096
 """Octets of one reply line. RFC 5321 4.5.3.1.5 allows 512; peers that write more are read too."""
@@ -16,6 +16,8 @@ MAX_LINES = 200
 """Lines of one reply."""
 
 _LINE = re.compile(rb"([1-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+
+_CODES = re.compile(rb"[1-5][0-9][0-9][ -](?:[245]\.[0-9]{1,3}\.[0-9]{1,3} )?")
 
 HIDDEN = b"[words that quote our login]"
 
@@ -30,8 +32,7 @@ class ReplyError(Exception):
     """What the peer wrote is not a reply. The text says why. Stays inside the SMTP machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """`lines`: the text of each line, without the code and the line end."""
 
     code: int
@@ -44,6 +45,9 @@ class Reply:
     @property
     def said(self) -> str:
         """The reply as the log shows it: its lines with their codes, `/` between them."""
+        if len(self.lines) == 1:
+            line = f"{self.code} {self.lines[0].rstrip()}"
+            return line[:MAX_TEXT] if line.isascii() and line.isprintable() else one_line(line)
         last = len(self.lines) - 1
         marked = (
             f"{self.code}{'-' if n < last else ' '}{line}" for n, line in enumerate(self.lines)
@@ -105,7 +109,8 @@ class ReplyReader:
         folded = line.decode("utf-8", "replace").casefold()
         if not any(secret in folded for secret in self._secrets):
             return line
-        return (line[:4] if line[3:4] in (b" ", b"-") else b"") + HIDDEN
+        codes = _CODES.match(line)
+        return (codes[0] if codes else b"") + HIDDEN
 
 
 def judged(

@@ -19,8 +19,7 @@ from services.remote.commands import (
     Command,
     dot_stuffed,
     elsewhere,
-    mail_from,
-    rcpt_to,
+    mail_commands,
     refused_addresses,
     with_line_ends,
 )
@@ -46,7 +45,6 @@ _ENVELOPE = frozenset({Phase.RSET, Phase.MAIL, Phase.RCPT})
 """Where 354 can only be the reply to a DATA that was sent along."""
 
 _RSET = Command(Phase.RSET, b"RSET\r\n")
-_DATA = Command(Phase.DATA, b"DATA\r\n")
 _DOT = Command(Phase.FINAL_DOT)
 _PLAIN = Dialect()
 
@@ -126,7 +124,10 @@ class SmtpClient:
         if not asked:
             return [MailEnd(refused, elsewhere(refused))]
         self._mail = Transaction(self._peer, refused, asked, body)
-        self._plan_mail(envelope, body, asked)
+        if not self._clean:
+            self._plan.append(_RSET)
+        self._clean = False
+        self._plan.extend(mail_commands(envelope, body, asked, self.extensions))
         self.progress += 1
         return []
 
@@ -135,17 +136,6 @@ class SmtpClient:
         if "8BITMIME" in self.extensions or not self._dialect.convert or body.isascii():
             return body
         return as_seven_bit(body)
-
-    def _plan_mail(self, envelope: Envelope, body: bytes, recipients: tuple[str, ...]) -> None:
-        plan, extensions = self._plan, self.extensions
-        if not self._clean:
-            plan.append(_RSET)
-        self._clean = False
-        plan.append(Command(Phase.MAIL, mail_from(envelope, body, extensions)))
-        for recipient in recipients:
-            line = rcpt_to(recipient, envelope.wishes.get(recipient), extensions)
-            plan.append(Command(Phase.RCPT, line, recipient))
-        plan.append(_DATA)
 
     def quit(self) -> None:
         """Says QUIT; its reply is not waited for."""
@@ -260,7 +250,7 @@ class SmtpClient:
 
     def _out_of_turn(self, reply: Reply) -> None:
         """A reply too many or too few: which recipient earlier ones were about is not known."""
-        if self._mail is not None and self.phase is not Phase.FINAL_DOT:
+        if self._mail is not None:
             self._mail.forget_replies()
         self._broken(sentences.OUT_OF_TURN, "4.5.0", reply)
 

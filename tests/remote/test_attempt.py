@@ -202,6 +202,13 @@ async def test_a_refused_login_defers_and_the_next_relay_is_asked(zone: DnsServe
     assert all(peer.lines[1].startswith("AUTH PLAIN ") for peer in peers)
 
 
+def test_eightbit_is_a_setting() -> None:
+    control = Control(MemoryBus(lambda: 0.0), "me.example")
+    assert planner(control)("good.example").terms.dialect.convert
+    control._on_change("eightbit", {"lines": ("send",)})
+    assert not planner(control)("good.example").terms.dialect.convert
+
+
 @pytest.mark.parametrize("code", [450, 550])
 async def test_no_next_host_once_one_has_judged_the_mail(zone: DnsServer, code: int) -> None:
     second = MemoryPeer()

@@ -1,6 +1,5 @@
 """The protocol machine with octets only: refusals, and sessions that break."""
 
-
 import pytest
 
 from services.remote.events import (
