@@ -11,7 +11,6 @@ of the command it would answer ends the session. Sources: RFC 5321, 1870 (SIZE),
 2033 (LMTP), 3207 (STARTTLS), 3461 (DSN), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8).
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping
 
 from services.remote import sentences
@@ -23,26 +22,19 @@ from services.remote.commands import (
     refused_addresses,
     with_line_ends,
 )
+from services.remote.dialogue import Dialogue
 from services.remote.events import Event, MailEnd, Phase, StartTls, Unusable
 from services.remote.greeting import Greeting
 from services.remote.login import secrets
-from services.remote.replies import CLOSING, GO_ON, Reply, ReplyError, ReplyReader
+from services.remote.replies import CLOSING, Reply, ReplyError
 from services.remote.seven_bit import as_seven_bit
 from services.remote.terms import Dialect
 from services.remote.transaction import Transaction
 from tubepost.outcome import REMOTE_SAID, Deferred
 from tubepost.record import Envelope
 
-PIECE = 64 * 1024
-"""Octets of a body handed out at once."""
-
-
 _ANSWERED_421 = frozenset({Phase.BANNER, Phase.EHLO, Phase.HELO, Phase.FINAL_DOT})
 """Where 421 is an answer with a sentence of its own; elsewhere it is the end of the session."""
-
-
-_ENVELOPE = frozenset({Phase.RSET, Phase.MAIL, Phase.RCPT})
-"""Where 354 can only be the reply to a DATA that was sent along."""
 
 _RSET = Command(Phase.RSET, b"RSET\r\n")
 _DOT = Command(Phase.FINAL_DOT)
@@ -66,32 +58,28 @@ class SmtpClient:
     ) -> None:
         self._peer, self._dialect = peer, dialect
         self._greeting = Greeting(peer, helo, starttls=starttls, secure=secure, dialect=dialect)
-        self._replies = ReplyReader()
-        self._plan: deque[Command] = deque()  # not yet taken by the shell
-        self._expected: deque[Command] = deque([Command(Phase.BANNER)])
-        self._resting = Phase.IDLE  # the phase when there is nothing to send and to wait for
+        self._dialogue = Dialogue()
         self._events: list[Event] = []
         self._mail: Transaction | None = None
-        self._body = memoryview(b"")
         self._clean = True  # the peer holds no half-done transaction
         self._closing = False  # the peer has said so, but owes replies
-        self._last_words = b""
         self.extensions = self._greeting.extensions
-        self.progress = 0
-        """Grows with each step, a reply or a piece of a body: when to wind the clock again."""
 
     @property
     def phase(self) -> Phase:
-        if self._expected:
-            return self._expected[0].phase
-        return self._plan[0].phase if self._plan else self._resting
+        return self._dialogue.phase
+
+    @property
+    def progress(self) -> int:
+        """Grows with each step: when to wind the clock again."""
+        return self._dialogue.progress
 
     # What the shell tells the machine
 
     def receive(self, data: bytes) -> list[Event]:
         """Octets from the peer, in pieces of any size."""
         if self.phase is not Phase.CLOSED:
-            self._replies.feed(data)
+            self._dialogue.replies.feed(data)
             try:
                 self._take_replies()
             except ReplyError as error:
@@ -106,9 +94,9 @@ class SmtpClient:
 
     def tls_started(self) -> None:
         """The handshake is done."""
-        self._resting = Phase.IDLE
-        self.progress += 1
-        self._plan.append(self._greeting.after_tls())
+        self._dialogue.rest(Phase.IDLE)
+        self._dialogue.progress += 1
+        self._dialogue.say(self._greeting.after_tls())
 
     def send_mail(self, envelope: Envelope, body: bytes) -> list[Event]:
         """Starts a mail; only in phase IDLE, after Ready.
@@ -125,10 +113,10 @@ class SmtpClient:
             return [MailEnd(refused, elsewhere(refused))]
         self._mail = Transaction(self._peer, refused, asked, body)
         if not self._clean:
-            self._plan.append(_RSET)
+            self._dialogue.say(_RSET)
         self._clean = False
-        self._plan.extend(mail_commands(envelope, body, asked, self.extensions))
-        self.progress += 1
+        self._dialogue.say(*mail_commands(envelope, body, asked, self.extensions))
+        self._dialogue.progress += 1
         return []
 
     def _sendable(self, body: bytes) -> bytes:
@@ -140,60 +128,39 @@ class SmtpClient:
     def quit(self) -> None:
         """Says QUIT; its reply is not waited for."""
         if self.phase is Phase.IDLE:
-            self._close(b"QUIT\r\n")
+            self._dialogue.close(b"QUIT\r\n")
 
     def data_to_send(self) -> bytes:
         """The next octets for the peer; call again until it is empty or the socket is full."""
-        if self._resting is Phase.BODY:
-            return self._next_piece()
-        lines = [self._last_words]
-        self._last_words = b""
-        pipelining = "PIPELINING" in self.extensions
-        while self._plan and (pipelining or not self._expected):
-            command = self._plan.popleft()
-            self._expected.append(command)
-            lines.append(command.line)
-        return b"".join(lines)
+        return self._dialogue.next_octets(pipelining="PIPELINING" in self.extensions)
 
     # Replies
 
     def _take_replies(self) -> None:
-        while self.phase is not Phase.CLOSED and (reply := self._replies.next_reply()):
-            self.progress += 1
-            if reply.code == CLOSING and self.phase not in _ANSWERED_421:
+        dialogue = self._dialogue
+        while reply := dialogue.next_reply():
+            if reply.code == CLOSING and dialogue.phase not in _ANSWERED_421:
                 self._broken(sentences.DIED, "4.4.2", reply)
-            elif self._is_out_of_turn(reply):
-                self._out_of_turn(reply)
-            else:
-                command = self._expected.popleft()
+            elif dialogue.in_turn(reply):
+                command = dialogue.answered()
                 _ANSWERS.get(command.phase, SmtpClient._on_greeting)(self, command, reply)
-        our_turn = bool(self._plan) or self._resting is Phase.BODY
-        if our_turn and not self._expected and self._replies.pending:
-            raise ReplyError("octets came before the command they would answer")
-
-    def _is_out_of_turn(self, reply: Reply) -> bool:
-        """Also where the code is another command's: then replies and commands do not pair."""
-        if not self._expected:
-            return True
-        phase = self._expected[0].phase
-        if reply.code == GO_ON:
-            return phase in _ENVELOPE
-        return phase is Phase.DATA and reply.code < 300
+            else:
+                self._out_of_turn(reply)
 
     def _on_greeting(self, command: Command, reply: Reply) -> None:
         step = self._greeting.answer(command.phase, reply)
         if isinstance(step, Command):
-            self._plan.append(step)
+            self._dialogue.say(step)
             if step.phase is Phase.AUTH and self._dialect.login:
-                self._replies.hide(secrets(self._dialect.login))
+                self._dialogue.replies.hide(secrets(self._dialect.login))
             return
         if isinstance(step, StartTls):
-            if self._replies.pending:
+            if self._dialogue.replies.pending:
                 raise ReplyError("plain text follows the reply to STARTTLS")
-            self._resting = Phase.HANDSHAKE
+            self._dialogue.rest(Phase.HANDSHAKE)
         self._events.append(step)
         if isinstance(step, Unusable):
-            self._close(b"QUIT\r\n")
+            self._dialogue.close(b"QUIT\r\n")
 
     def _on_rset(self, _: Command, reply: Reply) -> None:
         if not reply.ok:
@@ -202,7 +169,7 @@ class SmtpClient:
     def _on_mail(self, _: Command, reply: Reply) -> None:
         if not reply.ok:
             self._under_way().refuse_all(Phase.MAIL, reply)
-            self._plan.clear()
+            self._dialogue.say_nothing_more()
         self._end_if_over()
 
     def _on_rcpt(self, command: Command, reply: Reply) -> None:
@@ -210,7 +177,7 @@ class SmtpClient:
         if not reply.ok:
             mail.refuse(command.recipient, reply)
         if not mail.waiting:
-            self._plan.clear()  # what is left is DATA, unless it is on its way already
+            self._dialogue.say_nothing_more()  # that is DATA, unless it has left already
         self._end_if_over()
 
     def _on_data(self, _: Command, reply: Reply) -> None:
@@ -221,19 +188,24 @@ class SmtpClient:
         elif mail.waiting or not self._dialect.lmtp:
             # Nobody to send to: a lone dot, RFC 2920 3.1.
             body = dot_stuffed(mail.body) if mail.waiting else b""
-            self._body = memoryview(body + b".\r\n")
-            self._resting = Phase.BODY
+            self._dialogue.send_body(body + b".\r\n", self._final_replies(mail))
         else:
-            self._close()  # RFC 2033 4.2 has no reply for that, so the session has no way on
+            self._dialogue.close()  # RFC 2033 4.2 has no reply for that: no way on
             self._end_if_over()
+
+    def _final_replies(self, mail: Transaction) -> list[Command]:
+        """SMTP has one for the mail, LMTP one for each accepted recipient (RFC 2033 4.2)."""
+        if not self._dialect.lmtp:
+            return [_DOT]
+        return [Command(Phase.FINAL_DOT, b"", recipient) for recipient in mail.waiting]
 
     def _on_final_dot(self, command: Command, reply: Reply) -> None:
         self._clean = reply.ok
         self._closing |= reply.code == CLOSING or reply.code // 100 not in (2, 4, 5)
         reports = "DSN" in self.extensions
         self._under_way().ended(command.recipient, reply, reports=reports)
-        if self._closing and not self._expected:
-            self._close()
+        if self._closing and not self._dialogue.is_owed_replies:
+            self._dialogue.close()
         self._end_if_over()
 
     # Ends
@@ -244,7 +216,7 @@ class SmtpClient:
         return self._mail
 
     def _end_if_over(self) -> None:
-        if not self._plan and not self._expected:
+        if self._dialogue.is_over:
             self._events.append(self._under_way().end())
             self._mail = None
 
@@ -269,32 +241,11 @@ class SmtpClient:
         else:
             why = Deferred(text=text, status=status, peer=self._peer, reply=said, phase=phase)
             self._events.append(mail.broken(why, phase))
-        self._close()
-
-    def _close(self, last_words: bytes = b"") -> None:
-        self._plan.clear()
-        self._expected.clear()
-        self._body, self._last_words, self._resting = memoryview(b""), last_words, Phase.CLOSED
+        self._dialogue.close()
 
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []
         return events
-
-    # Octets
-
-    def _next_piece(self) -> bytes:
-        piece, self._body = bytes(self._body[:PIECE]), self._body[PIECE:]
-        self.progress += 1
-        if not self._body:
-            self._resting = Phase.IDLE
-            self._expected.extend(self._final_replies())
-        return piece
-
-    def _final_replies(self) -> list[Command]:
-        """SMTP has one for the mail, LMTP one for each accepted recipient (RFC 2033 4.2)."""
-        if not self._dialect.lmtp:
-            return [_DOT]
-        return [Command(Phase.FINAL_DOT, b"", recipient) for recipient in self._under_way().waiting]
 
 
 _ANSWERS: Mapping[Phase, Callable[[SmtpClient, Command, Reply], None]] = {
