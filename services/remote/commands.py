@@ -90,9 +90,9 @@ def refused_addresses(
     have no place there either. What is not ASCII needs SMTPUTF8 (RFC 6531 3.2): addresses, and the
     header of a mail whose sender asked for it. Where nothing is, the mail goes as any other.
     """
-    utf8 = "SMTPUTF8" in extensions
     if refusal := _mail_refused(envelope, body, peer, extensions):
         return dict.fromkeys(envelope.recipients, refusal)
+    utf8 = "SMTPUTF8" in extensions
     return {
         recipient: _refusal(sentences.RECIPIENT, problem, peer, Phase.RCPT)
         for recipient in envelope.recipients

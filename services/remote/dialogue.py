@@ -91,7 +91,7 @@ class Dialogue:
     # In
 
     def next_reply(self) -> Reply | None:
-        """Raises ReplyError. `answered` says what it is the reply to, if it is `in_turn`."""
+        """Raises ReplyError. `answered` says what it is the reply to."""
         reply = self.replies.next_reply() if self._resting is not Phase.CLOSED else None
         if reply is not None:
             self.progress += 1
@@ -102,14 +102,16 @@ class Dialogue:
     def _is_our_turn(self) -> bool:
         return bool(self._plan) or self._resting is Phase.BODY
 
-    def in_turn(self, reply: Reply) -> bool:
-        """Not where it has the code of another command: then replies and commands do not pair."""
+    def answered(self, reply: Reply) -> Command | None:
+        """What this is the reply to; None where it is out of turn.
+
+        So it is where it has the code of another command: then replies and commands do not pair.
+        """
         if not self._expected:
-            return False
+            return None
         phase = self._expected[0].phase
         if reply.code == GO_ON:
-            return phase not in _ENVELOPE
-        return phase is not Phase.DATA or reply.code >= 300
-
-    def answered(self) -> Command:
-        return self._expected.popleft()
+            astray = phase in _ENVELOPE
+        else:
+            astray = phase is Phase.DATA and reply.code < 300
+        return None if astray else self._expected.popleft()

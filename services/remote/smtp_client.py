@@ -78,7 +78,7 @@ class SmtpClient:
 
     def receive(self, data: bytes) -> list[Event]:
         """Octets from the peer, in pieces of any size."""
-        if self.phase is not Phase.CLOSED:
+        if self._dialogue.phase is not Phase.CLOSED:
             self._dialogue.replies.feed(data)
             try:
                 self._take_replies()
@@ -88,7 +88,7 @@ class SmtpClient:
 
     def lost(self) -> list[Event]:
         """The connection is gone, or the time limit of the phase has passed."""
-        if self.phase is not Phase.CLOSED:
+        if self._dialogue.phase is not Phase.CLOSED:
             self._broken(sentences.DIED, "4.4.2")
         return self._take_events()
 
@@ -104,7 +104,7 @@ class SmtpClient:
         `body` has CRLF line ends and is not dot-stuffed. A bare CR or LF becomes CRLF (RFC 5321
         2.3.8): were it sent as it is, a lax peer could see the end of the mail in it.
         """
-        if self.phase is not Phase.IDLE:
+        if self._dialogue.phase is not Phase.IDLE:
             raise RuntimeError(f"send_mail in phase {self.phase}")  # a bug of the shell
         body = self._sendable(body)
         refused = refused_addresses(envelope, body, self._peer, self.extensions)
@@ -141,8 +141,7 @@ class SmtpClient:
         while reply := dialogue.next_reply():
             if reply.code == CLOSING and dialogue.phase not in _ANSWERED_421:
                 self._broken(sentences.DIED, "4.4.2", reply)
-            elif dialogue.in_turn(reply):
-                command = dialogue.answered()
+            elif command := dialogue.answered(reply):
                 _ANSWERS.get(command.phase, SmtpClient._on_greeting)(self, command, reply)
             else:
                 self._out_of_turn(reply)
