@@ -7,7 +7,7 @@ wording where qmail has one.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 MAX_TEXT = 1000
@@ -42,7 +42,7 @@ class Deferred:
     peer: str = ""
     reply: str = ""  # what the peer said, for Diagnostic-Code; empty where no peer spoke
     no_connection: bool = False  # the destination itself could not be reached
-    phase: str = ""  # where in the session it happened: events.Phase of remote, or `dns`, `connect`
+    phase: str = field(default="", compare=False)  # events.Phase of remote, `dns`, `connect`
     kind: str = ""  # in one word what kind of trouble it is: reply_kinds
 
 
@@ -54,7 +54,7 @@ class Failed:
     status: str = "5.0.0"
     peer: str = ""
     reply: str = ""
-    phase: str = ""
+    phase: str = field(default="", compare=False)
     kind: str = ""
 
 

@@ -4,7 +4,7 @@ Part of the table in control_values, which finds every Setting of this module.
 """
 
 from tubepost import smtproutes, source_ips
-from tubepost.setting import Setting, domain, host_patterns, number, some_of
+from tubepost.setting import Setting, domain, host_patterns, number, one_of, some_of
 
 SMTPROUTES = Setting(
     "smtproutes",
@@ -36,6 +36,13 @@ OUTGOINGIP = Setting[source_ips.SourceIps](
     "remote",
 )
 HELOHOST = Setting[str | None]("helohost", domain, None, "Host name for EHLO; else `me`.", "remote")
+EIGHTBIT = Setting(
+    "eightbit",
+    one_of("convert", "send"),
+    "convert",
+    "Octets above 127 for a host without 8BITMIME: `convert` to quoted-printable, or `send`.",
+    "remote",
+)
 TIMEOUTCONNECT = Setting(
     "timeoutconnect", number(1, 3600), 60, "Seconds to wait for a connection.", "remote"
 )

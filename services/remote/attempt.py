@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.remote.connection import TryNext
+from services.remote.elsewhere import last_resort, left_of
 from services.remote.health import Health, Unknown
 from services.remote.mx import Found, Host, Resolver
 from services.remote.plan import Plan, Planner
@@ -56,6 +57,7 @@ class RemoteCourier:
             mail.sender, mail.recipients, mail.wishes, mail.ret, mail.envid, mail.smtputf8
         )
         tried: list[TryNext] = []
+        judged: dict[str, Outcome] = {}
         for host in hosts:
             if why := self.health.why_not(host):
                 tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False))
@@ -63,11 +65,15 @@ class RemoteCourier:
             result = await self.pool.send(host, terms, envelope, mail.body)
             if not isinstance(result, TryNext):
                 self.health.answered(host)
-                return result
-            if not result.ours:
-                self.health.failed(host, result.reason)
+                return {**judged, **result} if judged else result
             tried.append(result)
-        return dict.fromkeys(mail.recipients, _none_took_it(tried))
+            if result.end is not None:
+                self.health.answered(host)
+                judged |= result.end.outcomes
+                envelope = left_of(envelope, result.end)
+            elif not result.ours:
+                self.health.failed(host, result.reason)
+        return judged | last_resort(envelope.recipients, tried, _none_took_it)
 
 
 def _at(port: int, found: Found) -> Found:
@@ -81,7 +87,13 @@ def _none_took_it(tried: Sequence[TryNext]) -> Deferred:
     greeted = [attempt for attempt in tried if attempt.connected]
     if greeted:
         last = greeted[-1]
-        return Deferred(text=last.reason, status="4.4.2", reply=last.reply, no_connection=True)
+        return Deferred(
+            text=last.reason,
+            status=last.status,
+            reply=last.reply,
+            no_connection=last.end is None,
+            phase=last.phase,
+        )
     reasons = "".join(f"/{attempt.reason}" for attempt in tried)
     if all(attempt.ours for attempt in tried):  # nothing is known of the destination
         text = f"Sorry, I can't make an SMTP connection: the fault is here. (#4.3.5){reasons}"

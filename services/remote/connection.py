@@ -9,7 +9,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import cast
 
@@ -19,7 +19,7 @@ from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusa
 from services.remote.mx import Host
 from services.remote.smtp_client import SmtpClient
 from services.remote.terms import Terms
-from tubepost.outcome import Outcome
+from tubepost.outcome import Delivered, Outcome
 from tubepost.record import Envelope
 
 FAREWELL = 5.0
@@ -28,15 +28,29 @@ FAREWELL = 5.0
 
 @dataclass(frozen=True, slots=True)
 class TryNext:
-    """This host got no MAIL command. `reason`: a sentence. `connected`: whether TCP did.
+    """Another host may be asked. `reason`: a sentence. `connected`: whether TCP did.
 
-    `ours`: nobody spoke to that host, for a fault of this machine.
+    `ours`: nobody spoke to that host, for a fault of this machine. `end`: None where this host got
+    no MAIL, else how the mail ended here: only its `elsewhere` are to be asked for again.
     """
 
     reason: str
     connected: bool
     reply: str = ""
     ours: bool = False
+    status: str = "4.4.2"
+    phase: str = field(default="", compare=False)
+    end: MailEnd | None = None
+
+    @classmethod
+    def after(cls, end: MailEnd) -> "TryNext":
+        """As the mail has recipients that may be told to another host."""
+        why = end.outcomes[next(iter(end.elsewhere))]
+        if isinstance(why, Delivered):
+            raise TypeError("delivered, and yet to be sent")  # a bug of the machine
+        return TryNext(
+            why.text, connected=True, reply=why.reply, status=why.status, phase=why.phase, end=end
+        )
 
 
 class NotTaken(TryNext):
@@ -77,7 +91,8 @@ class Session:
 
     @classmethod
     async def _open(cls, host: Host, terms: Terms, *, starttls: bool) -> "Session | TryNext":
-        machine = SmtpClient(host.ip, terms.source.helo, starttls=starttls)
+        helo, dialect = terms.source.helo, terms.dialect
+        machine = SmtpClient(host.ip, helo, starttls=starttls, dialect=dialect)
         link = _Link(machine, terms)
         began = time.monotonic()
         try:
@@ -95,7 +110,13 @@ class Session:
         if problem is None:
             return session
         session.close()
-        return TryNext(problem.text, connected=True, reply=problem.reply)
+        return TryNext(
+            problem.text,
+            connected=True,
+            reply=problem.reply,
+            status=problem.status,
+            phase=problem.phase,
+        )
 
     async def _greet(self, host: Host) -> Unusable | None:
         """Runs the greeting to its end; what went wrong, if anything did."""
@@ -111,7 +132,7 @@ class Session:
                     began = time.monotonic()
                     self.opened.tls = await self._link.start_tls(host)
                     self.opened.handshake = time.monotonic() - began
-                case Unusable() as problem if not tls:
+                case Unusable() as problem if not tls or problem.phase == Phase.AUTH:
                     return problem
                 case other:
                     raise _TlsError(f"after STARTTLS: {other}")
@@ -121,15 +142,18 @@ class Session:
 
         NotTaken: the session was over before this mail, or this is not its first one and the peer
         said no to RSET or MAIL, or nothing: that may be for the mails before, for being too many.
+        TryNext: the peer ended the session before it had any of the mail's content, or it lacks
+        what the mail needs.
         """
         if not self.usable:
             return NotTaken("The session is over.", connected=True)
         self.mails += 1
         self._link.send_mail(envelope, body)
         match await self._link.next_event():
-            case MailEnd(outcomes):
-                again = self.mails > 1 and self.balked
-                return NotTaken("It took no more mail.", connected=True) if again else outcomes
+            case MailEnd() if self.mails > 1 and self.balked:
+                return NotTaken("It took no more mail.", connected=True)
+            case MailEnd() as end:
+                return TryNext.after(end) if end.elsewhere else end.outcomes
             case other:
                 raise RuntimeError(f"{other} while a mail is under way")  # a bug of ours
 

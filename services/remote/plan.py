@@ -44,6 +44,7 @@ def planner(control: Control, own_ips: SourceIps = ()) -> Planner:
             tls=route.tls or OPPORTUNISTIC,
             login=route.login,
             lmtp=route.lmtp,
+            convert=control.get(remote_values.EIGHTBIT) == "convert",
             connect_seconds=control.get(remote_values.TIMEOUTCONNECT),
             reply_seconds=control.get(remote_values.TIMEOUTREMOTE),
         )

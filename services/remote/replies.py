@@ -4,9 +4,10 @@ Nothing here knows which command a reply answers: that is smtp_client's.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from tubepost.outcome import REMOTE_SAID, Deferred, Failed, one_line, status_of
+from services.remote.events import Phase
+from tubepost.outcome import MAX_TEXT, REMOTE_SAID, Deferred, Failed, one_line, status_of
 
 MAX_LINE = 4096
 """Octets of one reply line. RFC 5321 4.5.3.1.5 allows 512; peers that write more are read too."""
@@ -15,6 +16,10 @@ MAX_LINES = 200
 """Lines of one reply."""
 
 _LINE = re.compile(rb"([1-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+
+_CODES = re.compile(rb"[1-5][0-9][0-9][ -](?:[245]\.[0-9]{1,3}\.[0-9]{1,3} )?")
+
+HIDDEN = b"[words that quote our login]"
 
 CLOSING = 421
 """RFC 5321 3.8: the peer is about to close, whatever it was asked."""
@@ -27,8 +32,7 @@ class ReplyError(Exception):
     """What the peer wrote is not a reply. The text says why. Stays inside the SMTP machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """`lines`: the text of each line, without the code and the line end."""
 
     code: int
@@ -41,6 +45,9 @@ class Reply:
     @property
     def said(self) -> str:
         """The reply as the log shows it: its lines with their codes, `/` between them."""
+        if len(self.lines) == 1:
+            line = f"{self.code} {self.lines[0].rstrip()}"
+            return line[:MAX_TEXT] if line.isascii() and line.isprintable() else one_line(line)
         last = len(self.lines) - 1
         marked = (
             f"{self.code}{'-' if n < last else ' '}{line}" for n, line in enumerate(self.lines)
@@ -55,6 +62,7 @@ class ReplyReader:
         self._buffer = bytearray()
         self._code = 0
         self._lines: list[str] = []
+        self._secrets: tuple[str, ...] = ()
 
     @property
     def pending(self) -> bool:
@@ -63,6 +71,10 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
+
+    def hide(self, secrets: tuple[bytes, ...]) -> None:
+        """From now on the words of a line that quotes one of these are not passed on."""
+        self._secrets = tuple(secret.decode().casefold() for secret in secrets)
 
     def next_reply(self) -> Reply | None:
         """The next complete reply, None when more octets are needed. Raises ReplyError."""
@@ -79,6 +91,8 @@ class ReplyReader:
 
     def _take_line(self, line: bytes) -> bool:
         """Adds a line to the reply; whether it is the last one (RFC 5321 4.2.1)."""
+        if self._secrets:
+            line = self._without_secrets(line)
         found = _LINE.fullmatch(line)
         if found is None:
             raise ReplyError(f"it wrote {one_line(line.decode('latin-1'), 60)!r}")
@@ -91,15 +105,30 @@ class ReplyReader:
         self._lines.append((found[3] or b"").decode("latin-1"))
         return found[2] != b"-"
 
+    def _without_secrets(self, line: bytes) -> bytes:
+        folded = line.decode("utf-8", "replace").casefold()
+        if not any(secret in folded for secret in self._secrets):
+            return line
+        codes = _CODES.match(line)
+        return (codes[0] if codes else b"") + HIDDEN
 
-def judged(reply: Reply, peer: str, what: str, *, ending: str = "") -> Deferred | Failed:
+
+def judged(
+    reply: Reply, peer: str, what: str, phase: Phase, *, ending: str = ""
+) -> Deferred | Failed:
     """The outcome of a reply that is not the wished-for one: 5xx is Failed, all else Deferred.
 
-    `what`: qmail's sentence without its full stop; `ending`: a sentence after the peer's words.
+    `what`: a sentence without its full stop; `ending`: one to stand after the peer's words.
     """
     said = reply.said
-    text = f"{what}./{REMOTE_SAID}{said}" + (f"/{ending}" if ending else "")
+    text = told(what, peer, said) + (f"/{ending.format(peer=peer)}" if ending else "")
     if reply.code // 100 == 5:
-        return Failed(text=text, status=status_of(said, reply.code), peer=peer, reply=said)
+        status = status_of(said, reply.code)
+        return Failed(text=text, status=status, peer=peer, reply=said, phase=phase)
     status = status_of(said, reply.code) if reply.code // 100 == 4 else "4.5.0"
-    return Deferred(text=text, status=status, peer=peer, reply=said)
+    return Deferred(text=text, status=status, peer=peer, reply=said, phase=phase)
+
+
+def told(what: str, peer: str, said: str) -> str:
+    """A sentence of `sentences` without its full stop, and the peer's words behind it."""
+    return f"{what.format(peer=peer)}./{REMOTE_SAID}{said}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from services.remote.events import Phase
 from tubepost.smtproutes import Login
-from tubepost.tls_policy import OPPORTUNISTIC, TlsPolicy
+from tubepost.tls_policy import OPPORTUNISTIC, Level, TlsPolicy
 
 PATIENCE: Mapping[Phase, float] = {
     Phase.BANNER: 300,
@@ -13,15 +13,20 @@ PATIENCE: Mapping[Phase, float] = {
     Phase.HELO: 300,
     Phase.STARTTLS: 120,
     Phase.HANDSHAKE: 120,
+    Phase.AUTH: 300,
     Phase.RSET: 300,
     Phase.MAIL: 300,
     Phase.RCPT: 300,
     Phase.DATA: 120,
     Phase.BODY: 180,
     Phase.FINAL_DOT: 600,
-    Phase.IDLE: 300,
 }
-"""Seconds for a whole reply, or for 64 KiB of a body to leave (RFC 5321 4.5.3.2)."""
+"""Seconds for a whole reply, or for 64 KiB of a body to leave.
+
+RFC 5321 4.5.3.2: banner, MAIL and RCPT 5 minutes, DATA 2, a piece of the body 3, the final dot 10,
+and so each reply of LMTP to it. It names no time for the others: what is looked up or computed has
+as long as MAIL, STARTTLS, which is neither, as long as DATA.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,20 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How a peer is spoken to, other than SMTP without a login.
+
+    `login_in_clear`: the operator said that this peer may hear the login without TLS. `convert`:
+    octets that a peer without 8BITMIME does not take are made quoted-printable (RFC 6152 3).
+    """
+
+    lmtp: bool = False
+    login: Login | None = None
+    login_in_clear: bool = False
+    convert: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """`reply_seconds`: the most that any step may take; `patience` rules where it is less.
 
@@ -47,6 +66,15 @@ class Terms:
     tls: TlsPolicy = OPPORTUNISTIC
     login: Login | None = None
     lmtp: bool = False
+    convert: bool = True
     connect_seconds: float = field(default=60.0, compare=False)
     reply_seconds: float = field(default=1200.0, compare=False)
     patience: Mapping[Phase, float] = field(default_factory=lambda: PATIENCE, compare=False)
+
+    @property
+    def dialect(self) -> Dialect:
+        """A login goes in the clear only where the route's own policy makes TLS no must."""
+        in_clear = self.tls.level in (Level.NONE, Level.MAY)
+        return Dialect(
+            lmtp=self.lmtp, login=self.login, login_in_clear=in_clear, convert=self.convert
+        )

@@ -20,8 +20,10 @@ def sent(client: SmtpClient) -> bytes:
 class Conversation:
     """Plays a machine against a peer in memory; `piece`: octets the machine gets at once."""
 
-    def __init__(self, peer: MemoryPeer, *, piece: int = 10**9) -> None:
-        self.client = SmtpClient(IP, "me.example")
+    def __init__(
+        self, peer: MemoryPeer, *, piece: int = 10**9, client: SmtpClient | None = None
+    ) -> None:
+        self.client = client or SmtpClient(IP, "me.example")
         self.peer, self.piece = peer, piece
         self.events: list[Event] = []
 
@@ -46,9 +48,15 @@ class Conversation:
         return self.outcomes()
 
     def outcomes(self) -> dict[str, Outcome]:
-        ends = [event for event in self.events if isinstance(event, MailEnd)]
-        assert len(ends) == 1, self.events
-        return dict(ends[0].outcomes)
+        return dict(self._end().outcomes)
+
+    def elsewhere(self) -> frozenset[str]:
+        """Those whom another host may be asked to take."""
+        return self._end().elsewhere
+
+    def _end(self) -> MailEnd:
+        [end] = [event for event in self.events if isinstance(event, MailEnd)]
+        return end
 
 
 def deliver(

@@ -17,6 +17,7 @@ from tubepost.control import Control
 from tubepost.delivery import Courier, Mail
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import Wish
+from tubepost.smtproutes import Login
 from tubepost.subjects import Key
 
 ZONE = """
@@ -103,6 +104,109 @@ async def test_the_next_host_when_one_fails_the_greeting(zone: DnsServer, greeti
     outcomes = await two_peers(zone, MemoryPeer(), greeting, second)
     assert isinstance(the_one(outcomes), Delivered)
     assert len(second.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"MAIL": b"421 busy\r\n"},
+        {"RCPT": b"421 busy\r\n"},
+        {"DATA": b"nonsense\r\n"},
+    ],
+)
+async def test_the_next_host_when_one_breaks_before_the_content(
+    zone: DnsServer, answers: dict[str, bytes]
+) -> None:
+    first, second = MemoryPeer(answers), MemoryPeer()
+    outcomes = await two_peers(zone, first, b"220 hi\r\n", second)
+    assert isinstance(the_one(outcomes), Delivered)
+    assert (len(first.bodies), len(second.bodies)) == (0, 1)
+
+
+async def test_the_next_host_is_not_asked_about_those_with_an_answer(zone: DnsServer) -> None:
+    first = MemoryPeer({"RCPT TO:<a": b"550 5.1.1 who?\r\n", "DATA": b"421 busy\r\n"})
+    second = MemoryPeer()
+    outcomes = await two_peers(zone, first, b"220 hi\r\n", second)
+    assert set(outcomes) == set(RECIPIENTS)
+    assert isinstance(outcomes["a@good.example"], Failed)
+    assert isinstance(outcomes["b@good.example"], Delivered)
+    assert [line for line in second.lines if line.startswith("RCPT")] == [
+        "RCPT TO:<b@good.example>"
+    ]
+
+
+async def test_all_breaking_before_the_content_is_temporary(zone: DnsServer) -> None:
+    both = MemoryPeer({"MAIL": b"421 busy\r\n"}), MemoryPeer({"RCPT": b"421 full\r\n"})
+    outcome = the_one(await two_peers(zone, both[0], b"220 hi\r\n", both[1]))
+    assert isinstance(outcome, Deferred)
+    assert outcome.reply == "421 full"
+    assert outcome.phase == "rcpt"
+    assert not outcome.no_connection
+
+
+async def test_a_break_after_the_final_dot_is_never_tried_elsewhere(zone: DnsServer) -> None:
+    second = MemoryPeer()
+    outcomes = await two_peers(zone, MemoryPeer({".": b"nonsense\r\n"}), b"220 hi\r\n", second)
+    assert "Possible duplicate!" in the_one(outcomes).text
+    assert second.lines == []
+
+
+UTF8 = b"250-peer.example\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
+PEERS = {"good": UTF8, "lacks it": b"250 peer.example\r\n"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind"),
+    [
+        ("lacks it", "good", Delivered),
+        ("lacks it", "lacks it", Failed),
+        ("lacks it", "greets badly", Deferred),
+        ("greets badly", "lacks it", Deferred),
+    ],
+)
+async def test_smtputf8_is_looked_for_at_every_host(
+    zone: DnsServer, first: str, second: str, kind: type[Outcome]
+) -> None:
+    """A host that cannot be asked may offer it: only where all say no is it a failure."""
+    wide = replace(mail("backup.example"), sender="jos\xe9@x.example", smtputf8=True)
+    peers = [MemoryPeer(ehlo=PEERS.get(way, b"451 no\r\n")) for way in (first, second)]
+    async with listening(speaking(peers[1])) as port:
+        server = listening(speaking(peers[0]), "127.0.0.2", port)
+        async with server:
+            outcomes = await courier(zone, port).deliver(wide)
+    outcome = the_one(dict(outcomes))
+    assert isinstance(outcome, kind)
+    if isinstance(outcome, Failed):
+        assert outcome.status == "5.6.7"
+
+
+async def test_a_refused_login_defers_and_the_next_relay_is_asked(zone: DnsServer) -> None:
+    """Said in the clear here, because the route's policy allows it."""
+    ehlo = b"250-peer.example\r\n250 AUTH PLAIN\r\n"
+    peers = [MemoryPeer({"AUTH": b"535 5.7.8 no\r\n"}, ehlo=ehlo) for _ in range(2)]
+    login = Login("user", "s3cret")
+
+    def with_login(destination: str) -> Plan:
+        plan = planned()(destination)
+        return replace(plan, terms=replace(plan.terms, login=login))
+
+    async with listening(speaking(peers[1])) as port:
+        server = listening(speaking(peers[0]), "127.0.0.2", port)
+        async with server:
+            remote = replace(courier(zone, port), plan=with_login)
+            outcome = the_one(await attempt(remote, "backup.example"))
+    assert isinstance(outcome, Deferred)
+    assert (outcome.status, outcome.phase) == ("4.7.8", "auth")
+    assert "s3cret" not in repr(outcome)
+    assert all("MAIL" not in line for peer in peers for line in peer.lines)
+    assert all(peer.lines[1].startswith("AUTH PLAIN ") for peer in peers)
+
+
+def test_eightbit_is_a_setting() -> None:
+    control = Control(MemoryBus(lambda: 0.0), "me.example")
+    assert planner(control)("good.example").terms.dialect.convert
+    control._on_change("eightbit", {"lines": ("send",)})
+    assert not planner(control)("good.example").terms.dialect.convert
 
 
 @pytest.mark.parametrize("code", [450, 550])

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from services.remote import pool as pools
-from services.remote.connection import Opened
+from services.remote.connection import Opened, TryNext
 from services.remote.idle import Limits
 from services.remote.mx import Host
 from services.remote.pool import Pool, limits_of
@@ -208,14 +208,24 @@ async def test_what_a_fresh_session_says_to_mail_is_the_outcome() -> None:
         assert len(site.peers) == 1
 
 
-@pytest.mark.parametrize("verb", ["RCPT", "DATA", "."])
-async def test_once_mail_was_taken_the_outcome_stands(verb: str) -> None:
-    """After the final dot the peer may have the mail: a second one would be ours to answer for."""
-    async with pooled(site := Site([{verb: None}], PLAIN)) as (pool, host):
+async def test_after_the_final_dot_the_outcome_stands() -> None:
+    """The peer may have the mail: a second one would be ours to answer for."""
+    async with pooled(site := Site([{".": None}], PLAIN)) as (pool, host):
         await delivered(pool, host)
         [outcome] = (await mail(pool, host)).values()
         assert isinstance(outcome, Deferred)
-        assert ("Possible duplicate!" in outcome.text) == (verb == ".")
+        assert "Possible duplicate!" in outcome.text
+        assert len(site.peers) == 1
+
+
+@pytest.mark.parametrize("verb", ["RCPT", "DATA"])
+async def test_once_mail_was_taken_the_next_host_is_asked(verb: str) -> None:
+    async with pooled(site := Site([{verb: None}], PLAIN)) as (pool, host):
+        await delivered(pool, host)
+        result = await pool.send(host, TERMS, ENVELOPE, BODY)
+        assert isinstance(result, TryNext)
+        assert result.end is not None
+        assert set(result.end.elsewhere) == set(ENVELOPE.recipients)
         assert len(site.peers) == 1
 
 

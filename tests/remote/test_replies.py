@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.remote.events import Phase
 from services.remote.replies import MAX_LINE, MAX_LINES, Reply, ReplyError, ReplyReader, judged
 from tubepost.outcome import Deferred, Failed
 
@@ -79,14 +80,15 @@ def test_said_is_one_printable_line() -> None:
 
 
 def test_judged_by_the_first_digit() -> None:
-    failed = judged(Reply(550, ("5.1.1 no such user",)), "192.0.2.1", "It failed")
+    failed = judged(Reply(550, ("5.1.1 no such user",)), "192.0.2.1", "It failed", Phase.DATA)
     assert failed == Failed(
         text="It failed./Remote host said: 550 5.1.1 no such user",
         status="5.1.1",
         peer="192.0.2.1",
         reply="550 5.1.1 no such user",
     )
-    deferred = judged(Reply(451, ("later",)), "192.0.2.1", "It failed", ending="Bye.")
+    later = Reply(451, ("later",))
+    deferred = judged(later, "192.0.2.1", "It failed", Phase.DATA, ending="Bye.")
     assert deferred == Deferred(
         text="It failed./Remote host said: 451 later/Bye.",
         status="4.0.0",
@@ -96,7 +98,7 @@ def test_judged_by_the_first_digit() -> None:
 
 
 def test_a_code_that_fits_nowhere_is_temporary() -> None:
-    assert judged(Reply(354, ("go on",)), "192.0.2.1", "It failed") == Deferred(
+    assert judged(Reply(354, ("go on",)), "192.0.2.1", "It failed", Phase.DATA) == Deferred(
         text="It failed./Remote host said: 354 go on",
         status="4.5.0",
         peer="192.0.2.1",

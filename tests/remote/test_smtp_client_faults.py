@@ -1,19 +1,12 @@
 """The protocol machine with octets only: refusals, and sessions that break."""
 
-import itertools
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from services.remote.events import (
     MailEnd,
     Phase,
-    Ready,
-    StartTls,
     Unusable,
 )
-from services.remote.smtp_client import SmtpClient
 from tests.remote.conversation import (
     ACCEPTED,
     BODY,
@@ -22,9 +15,8 @@ from tests.remote.conversation import (
     IP,
     Conversation,
     deliver,
-    sent,
 )
-from tests.remote.smtp_peer import GREETING, PIPELINING, PLAIN, STARTTLS, MemoryPeer
+from tests.remote.smtp_peer import PIPELINING, PLAIN, STARTTLS, MemoryPeer
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import Envelope
 
@@ -144,6 +136,7 @@ def test_lost_connection(unanswered: str, ehlo: bytes, text: str) -> None:
     conversation.events += conversation.client.lost()
     outcome = Deferred(text=text, status="4.4.2", peer=IP)
     assert conversation.outcomes() == dict.fromkeys(ENVELOPE.recipients, outcome)
+    assert conversation.elsewhere() == (set() if unanswered == "." else set(ENVELOPE.recipients))
     assert conversation.client.phase is Phase.CLOSED
     assert conversation.client.lost() == []
 
@@ -187,6 +180,50 @@ def test_421_ends_the_session(ehlo: bytes, verb: str) -> None:
     outcome = Deferred(text=f"{DIED}/Remote host said: {said}", status="4.4.2", peer=IP, reply=said)
     assert conversation.mail() == dict.fromkeys(ENVELOPE.recipients, outcome)
     assert conversation.client.phase is Phase.CLOSED
+
+
+def test_another_host_is_not_asked_about_those_who_have_an_answer() -> None:
+    answers = {"RCPT TO:<a": b"550 who?\r\n", "RCPT TO:<b": b"450 busy\r\n", "RCPT TO:<d": b""}
+    conversation = Conversation(MemoryPeer(answers, ehlo=PLAIN)).greet()
+    recipients = tuple(f"{name}@example.net" for name in "abcd")
+    conversation.events = conversation.client.send_mail(Envelope("", recipients), BODY)
+    conversation.run()
+    conversation.events += conversation.client.lost()
+    assert conversation.elsewhere() == {"c@example.net", "d@example.net"}
+    kinds = [type(outcome) for outcome in conversation.outcomes().values()]
+    assert kinds.count(Failed) == 1
+
+
+@EHLOS
+@pytest.mark.parametrize("answer", [b"250 fine\r\n", b"220 x\r\n", b"150 hm\r\n"])
+def test_data_answered_as_if_it_were_another_command_ends_the_session(
+    ehlo: bytes, answer: bytes
+) -> None:
+    """The peer may still expect a command, or the mail: nothing more can be told to it."""
+    conversation = Conversation(MemoryPeer({"DATA": answer}, ehlo=ehlo)).greet()
+    for outcome in conversation.mail().values():
+        assert isinstance(outcome, Deferred)
+        assert "out of turn" in outcome.text
+    assert conversation.client.phase is Phase.CLOSED
+
+
+@pytest.mark.parametrize("answer", [b"354 go\r\n", b"150 hm\r\n"])
+def test_a_final_dot_answered_by_neither_yes_nor_no_ends_the_session(answer: bytes) -> None:
+    conversation = Conversation(MemoryPeer({".": answer})).greet()
+    assert {type(outcome) for outcome in conversation.mail().values()} == {Deferred}
+    assert conversation.client.phase is Phase.CLOSED
+
+
+PHASES = {"MAIL": "mail", "RCPT": "rcpt", "DATA": "data", ".": "final dot"}
+
+
+@EHLOS
+@pytest.mark.parametrize("answer", [b"550 no\r\n", b"450 no\r\n", b"421 no\r\n", b"nonsense\r\n"])
+@pytest.mark.parametrize("verb", PHASES)
+def test_an_outcome_names_its_phase(ehlo: bytes, answer: bytes, verb: str) -> None:
+    for outcome in deliver({verb: answer}, ehlo=ehlo).values():
+        assert not isinstance(outcome, Delivered)
+        assert outcome.phase == PHASES[verb]
 
 
 def test_421_to_the_final_dot_is_a_clear_answer() -> None:
@@ -271,36 +308,3 @@ def test_a_reply_within_the_body_defers() -> None:
     for outcome in end.outcomes.values():
         assert isinstance(outcome, Deferred)
         assert outcome.reply == "552 too big"
-
-
-CHUNKS = st.one_of(
-    st.binary(max_size=30),
-    st.sampled_from(
-        [
-            *(GREETING, PLAIN, PIPELINING, STARTTLS, b"250 ok\r\n", b"354 go\r\n"),
-            *(b"550 no\r\n", b"421 bye\r\n", b"250-", b"\r\n", b"451 later\r\n"),
-        ]
-    ),
-)
-
-
-@given(st.lists(CHUNKS, max_size=14), st.booleans())
-def test_no_peer_raises_out_of_the_machine(chunks: list[bytes], lost: bool) -> None:
-    client = SmtpClient(IP, "me.example")
-    started, ended, unusable = 0, 0, 0
-    for chunk in itertools.chain([GREETING], chunks):
-        for event in client.receive(chunk):
-            ended += isinstance(event, MailEnd)
-            unusable += isinstance(event, Unusable)
-            if isinstance(event, StartTls):
-                client.tls_started()
-            if isinstance(event, Ready) and client.phase is Phase.IDLE:
-                started += 1
-                assert client.send_mail(ENVELOPE, BODY) == []
-            if isinstance(event, MailEnd):
-                assert set(event.outcomes) == set(ENVELOPE.recipients)
-        sent(client)
-    ended += sum(isinstance(event, MailEnd) for event in client.lost())
-    assert ended == started
-    assert unusable <= 1
-    assert client.phase is Phase.CLOSED

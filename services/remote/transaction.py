@@ -1,0 +1,90 @@
+"""One mail in a session: who was asked for, what each recipient's outcome is. Pure.
+
+It knows no octets: smtp_client tells it what a reply was the answer to.
+"""
+
+from collections.abc import Mapping
+
+from services.remote import sentences
+from services.remote.commands import elsewhere
+from services.remote.events import MailEnd, Phase
+from services.remote.replies import Reply, judged
+from tubepost.outcome import REMOTE_SAID, Deferred, Delivered, Failed, Outcome
+
+BEFORE_CONTENT = frozenset({Phase.RSET, Phase.MAIL, Phase.RCPT, Phase.DATA})
+"""The peer has none of the mail's content yet: another host may be asked without a duplicate."""
+
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+class Transaction:
+    """`refused`: outcomes of those that `peer` is not asked about; `waiting`: not judged yet."""
+
+    def __init__(
+        self,
+        peer: str,
+        refused: Mapping[str, Failed],
+        asked: tuple[str, ...],
+        body: bytes,
+    ) -> None:
+        self._peer, self._asked = peer, asked
+        self._elsewhere = elsewhere(refused) if refused else _NOBODY
+        self._outcomes: dict[str, Outcome] = dict(refused)
+        self.waiting = list(asked)
+        self.body = body
+
+    def refuse_all(self, phase: Phase, reply: Reply) -> None:
+        """Everyone who waits has the outcome of this reply."""
+        outcome = judged(reply, self._peer, _ALL_REFUSED[phase], phase)
+        self._settle(self.waiting, outcome)
+        self.waiting = []
+
+    def refuse(self, recipient: str, reply: Reply) -> None:
+        """Unless the sender was refused already, which says more."""
+        if recipient in self.waiting:
+            self.waiting.remove(recipient)
+            self._outcomes[recipient] = judged(
+                reply,
+                self._peer,
+                sentences.RECIPIENT_DISLIKED,
+                Phase.RCPT,
+                ending=sentences.GIVING_UP,
+            )
+
+    def ended(self, recipient: str, reply: Reply, *, reports: bool) -> None:
+        """The reply to the final dot; in LMTP for one recipient, else "" (RFC 2033 4.2)."""
+        whom = [recipient] if recipient else self.waiting
+        outcome: Outcome
+        if reply.ok:
+            text = f"{sentences.ACCEPTED.format(peer=self._peer)}/{REMOTE_SAID}{reply.said}"
+            outcome = Delivered(text=text, peer=self._peer, reports=reports)
+        else:
+            outcome = judged(reply, self._peer, sentences.MESSAGE_FAILED, Phase.FINAL_DOT)
+        self._settle(whom, outcome)
+        self.waiting = [r for r in self.waiting if r != recipient] if recipient else []
+
+    def forget_replies(self) -> None:
+        """It is not known any more which recipient a reply was about."""
+        self.waiting = list(self._asked)
+
+    def broken(self, why: Deferred, phase: Phase) -> MailEnd:
+        """The session ended in this phase. Who has an outcome keeps it."""
+        self._settle(self.waiting, why)
+        if phase not in BEFORE_CONTENT:
+            return self.end()
+        return MailEnd(self._outcomes, self._elsewhere.union(self.waiting))
+
+    def end(self) -> MailEnd:
+        return MailEnd(self._outcomes, self._elsewhere)
+
+    def _settle(self, recipients: list[str], outcome: Outcome) -> None:
+        for recipient in recipients:
+            self._outcomes[recipient] = outcome
+
+
+_ALL_REFUSED = {
+    Phase.MAIL: sentences.SENDER_REJECTED,
+    Phase.DATA: sentences.DATA_FAILED,
+    Phase.FINAL_DOT: sentences.MESSAGE_FAILED,
+}
