@@ -7,7 +7,7 @@ wording where qmail has one.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 MAX_TEXT = 1000
@@ -31,6 +31,7 @@ class Delivered:
     text: str
     peer: str = ""
     reports: bool = False
+    tls: str = field(default="", compare=False)  # version and cipher; empty in the clear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 Part of the table in control_values, which finds every Setting of this module.
 """
 
-from tubepost import smtproutes
+from tubepost import smtproutes, tls_policy
 from tubepost.setting import Setting, domain, number
 
 SMTPROUTES = Setting(
@@ -11,6 +11,14 @@ SMTPROUTES = Setting(
     smtproutes.parse,
     smtproutes.parse(()),
     "Where to send instead of the MX: `domain:relay:port`, `.domain:relay`, `:relay`.",
+    "remote",
+)
+TLSPOLICY = Setting(
+    "tlspolicy",
+    tls_policy.parse,
+    tls_policy.parse(()),
+    "TLS by mail domain: `domain:none`, `may`, `encrypt` or `verify[:name,.name2]`; "
+    "`.suffix:...`, `:...` for all others.",
     "remote",
 )
 HELOHOST = Setting[str | None]("helohost", domain, None, "Host name for EHLO; else `me`.", "remote")

@@ -1,7 +1,7 @@
 """What the SMTP machine tells its shell: the phase it is in, and events. Pure; no behaviour."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tubepost.outcome import Outcome
@@ -27,7 +27,12 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The greeting is over: `send_mail` may be called."""
+    """The greeting is over: `send_mail` may be called.
+
+    `refused`: the reply to STARTTLS where that was said in vain.
+    """
+
+    refused: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,14 @@ class MailEnd:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """The session ended while no mail was under way. `text`: qmail's sentence, as in an Outcome."""
+    """The session ended while no mail was under way. `text`: qmail's sentence, as in an Outcome.
+
+    `lost_in`: the phase in which the connection broke off; None where a reply ended it.
+    """
 
     text: str
     reply: str = ""
+    lost_in: Phase | None = field(default=None, compare=False)
 
 
 Event = Ready | StartTls | MailEnd | Unusable

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from services.remote.connection import Session, TryNext
 from services.remote.mx import Host
 from services.remote.terms import Terms
+from services.remote.tls_fallbacks import Fallbacks
 from tubepost.outcome import Outcome
 from tubepost.record import Envelope
 
@@ -15,11 +16,14 @@ from tubepost.record import Envelope
 class Pool:
     """The sessions of one process."""
 
+    def __init__(self) -> None:
+        self._fallbacks = Fallbacks()
+
     async def send(
         self, host: Host, terms: Terms, envelope: Envelope, body: bytes
     ) -> Mapping[str, Outcome] | TryNext:
         """One mail to one host: an outcome for each recipient, or TryNext."""
-        session = await Session.open(host, terms)
+        session = await Session.open(host, terms, self._fallbacks)
         if isinstance(session, TryNext):
             return session
         try:

@@ -1,5 +1,7 @@
 """What remote reads from its environment."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from tubepost.settings import DnsSettings
@@ -10,3 +12,6 @@ class Settings(DnsSettings):
 
     slots: int = Field(200, ge=1, description="Deliveries at once in this process.")
     source_address: str = Field("", description="IP to connect from; empty = the kernel's choice.")
+    ca_file: Path | None = Field(
+        None, description="Authorities trusted for other hosts, PEM; none = the system's."
+    )

@@ -82,6 +82,8 @@ class SmtpClient:
             Phase.FINAL_DOT: self._on_final_dot,
         }
         self.extensions: dict[str, str] = {}
+        self.tls = ""
+        """Version and cipher, once the shell has told: for the outcomes."""
         self.progress = 0
         """Grows with each step, a reply or a piece of a body: when to wind the clock again."""
 
@@ -204,7 +206,7 @@ class SmtpClient:
 
     def _on_starttls(self, _: _Command, reply: Reply) -> None:
         if reply.code != 220:
-            self._events.append(Ready())  # opportunistic: the mail goes in the clear
+            self._events.append(Ready(reply.said))  # whether that will do is the shell's to say
             return
         if self._replies.pending:
             raise ReplyError("plain text follows the reply to STARTTLS")
@@ -247,7 +249,7 @@ class SmtpClient:
         if reply.ok:
             text = f"{self._peer} accepted message./{REMOTE_SAID}{reply.said}"
             reports = "DSN" in self.extensions
-            done = Delivered(text=text, peer=self._peer, reports=reports)
+            done = Delivered(text=text, peer=self._peer, reports=reports, tls=self.tls)
             mail.outcomes |= dict.fromkeys(mail.waiting, done)
             mail.waiting.clear()
         else:
@@ -293,7 +295,7 @@ class SmtpClient:
         text = f"Connected to {self._peer} but {problem}. {doubt}(#{status})"
         text += f"/{REMOTE_SAID}{said}" if said else ""
         if mail is None:
-            self._events.append(Unusable(text, said))
+            self._events.append(Unusable(text, said, self.phase))
         else:
             why = Deferred(text=text, status=status, peer=self._peer, reply=said)
             self._events.append(MailEnd(mail.outcomes | dict.fromkeys(mail.waiting, why)))

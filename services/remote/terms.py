@@ -38,12 +38,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """`reply_seconds`: the most that any step may take; `patience` rules where it is less."""
+    """`reply_seconds`: the most that any step may take; `patience` rules where it is less.
+
+    `ca_file`: trusted authorities, "" for the system's.
+    """
 
     source: Source
     tls: TlsPolicy = OPPORTUNISTIC
     login: Login | None = None
     lmtp: bool = False
+    ca_file: str = ""
     connect_seconds: float = 60.0
     reply_seconds: float = 1200.0
     patience: Mapping[Phase, float] = field(default_factory=lambda: PATIENCE, compare=False)

@@ -10,12 +10,26 @@ SETTINGS = {s.name: s for s in vars(remote_values).values() if isinstance(s, Set
 
 TAKEN: dict[str, list[Lines]] = {
     "smtproutes": [(), (":smart.example:587",), ("a.example:", ".b.example:[2001:db8::1]:26")],
+    "tlspolicy": [
+        (),
+        (":encrypt",),
+        ("a.example:none", ".b.example:MAY", "c.example:verify"),
+        ("a.example:verify:mx.a.example,.a.example, 192.0.2.1,2001:db8::1", ""),
+    ],
     "helohost": [("out.example.org",)],
     "timeoutconnect": [("1",), ("3600",)],
     "timeoutremote": [("1",), ("86400",)],
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtproutes": [("example.org",), ("a.example:relay:0",)],
+    "tlspolicy": [
+        ("example.org",),
+        ("example.org:always",),
+        ("example.org:may:mx.example.org",),
+        ("example.org:verify:",),
+        ("example.org:verify:mx example",),
+        ("example.org:may", "EXAMPLE.org:none"),
+    ],
     "helohost": [("two words",), ("a.example", "b.example")],
     "timeoutconnect": [("0",), ("3601",), ("soon",)],
     "timeoutremote": [("0",), ("86401",)],
