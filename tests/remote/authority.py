@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -151,7 +151,7 @@ class TlsPeer:
         return False
 
     @contextlib.asynccontextmanager
-    async def listening(self) -> AsyncIterator[int]:
+    async def listening(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
         """A port where it listens.
 
         Not smtp_peer.listening: asyncio never tells a stream whose handshake failed that it is
@@ -170,7 +170,7 @@ class TlsPeer:
             finally:
                 writer.transport.abort()
 
-        server = await asyncio.start_server(meet, "127.0.0.1", 0)
+        server = await asyncio.start_server(meet, host, port)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -184,6 +184,6 @@ class TlsPeer:
         return sum(any(line.startswith(verb) for line in s.lines) for s in self.sessions)
 
     @property
-    def bodies(self) -> Iterable[bytes]:
+    def bodies(self) -> list[bytes]:
         """Of all sessions."""
         return [body for session in self.sessions for body in session.bodies]
