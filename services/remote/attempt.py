@@ -90,9 +90,7 @@ def _none_took_it(tried: Sequence[TryNext]) -> Deferred:
     greeted = [attempt for attempt in tried if attempt.connected]
     if greeted:
         last = greeted[-1]
-        return Deferred(
-            text=last.reason, status=last.tls or "4.4.2", reply=last.reply, no_connection=True
-        )
+        return Deferred(text=last.reason, status=last.status, reply=last.reply, no_connection=True)
     reasons = "".join(f"/{attempt.reason}" for attempt in tried)
     text = f"Sorry, I wasn't able to establish an SMTP connection. (#4.4.1){reasons}"
     return Deferred(text=text, status="4.4.1", no_connection=True)

@@ -36,13 +36,14 @@ from tubepost.tls_policy import TlsPolicy
 class TryNext:
     """This host got no MAIL command. `reason`: a sentence. `connected`: whether TCP did.
 
-    `tls`: 4.7.4 or 4.7.5 where it is well, but has no TLS as this destination's policy demands it.
+    `tls`: it is well, but has no TLS as this destination's policy demands it.
     """
 
     reason: str
     connected: bool
     reply: str = ""
-    tls: str = ""
+    status: str = "4.4.2"
+    tls: bool = False
 
 
 @dataclass(slots=True)
@@ -129,12 +130,17 @@ class Session:
                     continue  # and lost since then: the next event says why
                 case StartTls():
                     await self._secure(host)
-                case Unusable(lost_in=phase) as problem:
-                    if phase is Phase.STARTTLS or (phase is Phase.EHLO and self.opened.tls):
+                case Unusable() as problem:
+                    if self._lost_to_tls(problem):
                         raise TlsError(LOST)
                     return problem
                 case other:
                     raise RuntimeError(f"{other} before the first mail")  # a bug of ours
+
+    def _lost_to_tls(self, problem: Unusable) -> bool:
+        """Whether it broke off from STARTTLS on, before a word was said inside TLS."""
+        wordless = problem.phase == Phase.EHLO and not problem.reply
+        return problem.phase == Phase.STARTTLS or (wordless and bool(self.opened.tls))
 
     async def _secure(self, host: Host) -> None:
         began = time.monotonic()
@@ -330,4 +336,4 @@ def _why(error: OSError) -> str:
 
 def _unmet(host: Host, problem: TlsProblem) -> TryNext:
     text = f"Connected to {host.ip} but {problem.text}. (#{problem.status})"
-    return TryNext(text, connected=True, tls=problem.status)
+    return TryNext(text, connected=True, status=problem.status, tls=True)

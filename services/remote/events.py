@@ -51,12 +51,12 @@ class MailEnd:
 class Unusable:
     """The session ended while no mail was under way. `text`: qmail's sentence, as in an Outcome.
 
-    `lost_in`: the phase in which the connection broke off; None where a reply ended it.
+    `phase`: in which the connection broke off, "" where a reply to the greeting ended it.
     """
 
     text: str
     reply: str = ""
-    lost_in: Phase | None = field(default=None, compare=False)
+    phase: str = field(default="", compare=False)
 
 
 Event = Ready | StartTls | MailEnd | Unusable

@@ -119,13 +119,14 @@ class TlsPeer:
     ehlo: bytes = STARTTLS
     at_once: bool = False
     """TLS before the banner."""
+    memory: type[MemoryPeer] = MemoryPeer
     sessions: list[MemoryPeer] = field(default_factory=list)
     secure: list[bool] = field(default_factory=list)
     """For each session whether it became so."""
 
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Speaks with one client."""
-        peer = MemoryPeer(self.answers, ehlo=self.ehlo)
+        peer = self.memory(self.answers, ehlo=self.ehlo)
         self.sessions.append(peer)
         self.secure.append(False)
         if self.at_once and not await self._handshake(reader, writer):

@@ -17,7 +17,7 @@ from services.remote.mx import Host
 from services.remote.terms import Source, Terms
 from services.remote.tls_fallbacks import Fallbacks
 from tests.remote.authority import Authority, TlsPeer
-from tests.remote.smtp_peer import PLAIN, listening
+from tests.remote.smtp_peer import PLAIN, MemoryPeer, listening
 from tubepost.outcome import Delivered
 from tubepost.record import Envelope
 from tubepost.tls_policy import Level, TlsPolicy
@@ -211,8 +211,9 @@ async def test_no_mail_in_the_clear_where_tls_is_demanded(
     peer = lab.peer(kind)
     result = await opened(peer, lab.terms(level, kind=kind), Fallbacks())
     assert isinstance(result, TryNext)
-    assert result.tls == ("4.7.4" if kind in NO_TLS else "4.7.5")
-    assert result.reason.endswith(f". (#{result.tls})")
+    assert result.tls
+    assert result.status == ("4.7.4" if kind in NO_TLS else "4.7.5")
+    assert result.reason.endswith(f". (#{result.status})")
     assert len(peer.sessions) == 1
     assert peer.said("MAIL") == 0
 
@@ -240,7 +241,7 @@ async def test_verify_says_what_is_wrong_with_a_certificate(lab: Lab, kind: str)
     peer = lab.peer(kind)
     result = await opened(peer, lab.terms(Level.VERIFY))
     text = f"Connected to {IP} but {PROBLEMS[kind]}. (#4.7.5)"
-    assert result == TryNext(text, connected=True, tls="4.7.5")
+    assert result == TryNext(text, connected=True, status="4.7.5", tls=True)
     assert len(peer.sessions) == 1
     assert peer.said("MAIL") == 0
 
@@ -312,6 +313,24 @@ async def test_tls_older_than_1_2_is_as_good_as_none(lab: Lab) -> None:
     assert isinstance(await opened(TlsPeer(context), lab.terms(Level.ENCRYPT)), TryNext)
 
 
+async def test_a_peer_that_says_no_inside_tls_is_not_asked_in_the_clear(lab: Lab) -> None:
+    """It has TLS; what it does not want is us."""
+    peer = lab.peer("good")
+    replies = iter([peer.ehlo, b"450 4.3.2 not now\r\n"])
+
+    class Moody(MemoryPeer):
+        def take(self, data: bytes) -> bytes:
+            if data.startswith(b"EHLO"):
+                self.answers["EHLO"] = next(replies)
+            return super().take(data)
+
+    peer.memory = Moody
+    result = await opened(peer, lab.terms(Level.MAY), Fallbacks())
+    assert isinstance(result, TryNext)
+    assert "450 4.3.2 not now" in result.reason
+    assert peer.secure == [True]
+
+
 # What a peer may try
 
 
@@ -363,7 +382,7 @@ async def test_there_is_no_clear_text_where_tls_comes_first(lab: Lab, kind: str)
     peer = TlsPeer(kind, at_once=True)
     result = await opened(peer, implicit(lab.terms(Level.MAY, kind=kind)), Fallbacks())
     assert isinstance(result, TryNext)
-    assert result.tls == "4.7.5"
+    assert (result.status, result.tls) == ("4.7.5", True)
     assert len(peer.sessions) == 1
 
 
