@@ -16,21 +16,34 @@ T = TypeVar("T")
 class Told:
     """`names`: hosts it is for, in lower case, `*.` in front where it is for all below.
 
-    `expires`: seconds since 1970.
+    `expires`: seconds since 1970. `issuer`: who signed it, as it calls itself.
     """
 
     names: tuple[str, ...]
     expires: float
+    issuer: str = ""
 
 
 def told(pem: bytes) -> Told:
     """Of the first certificate of a chain in PEM. Raises BadInput."""
     try:
-        found = x509.load_pem_x509_certificate(pem)
-        names = _alternative_names(found) or _common_names(found)
+        return _told(x509.load_pem_x509_certificate(pem))
     except (ValueError, x509.DuplicateExtension) as error:
         raise BadInput("it is not a certificate in PEM") from error
-    return Told(tuple(map(plain, names)), found.not_valid_after_utc.timestamp())
+
+
+def told_der(der: bytes) -> Told:
+    """Of a certificate as it comes over the wire. Raises BadInput."""
+    try:
+        return _told(x509.load_der_x509_certificate(der))
+    except (ValueError, x509.DuplicateExtension) as error:
+        raise BadInput("it is not a certificate in DER") from error
+
+
+def _told(found: x509.Certificate) -> Told:
+    names = _alternative_names(found) or _common_names(found)
+    issuer = found.issuer.rfc4514_string()
+    return Told(tuple(map(plain, names)), found.not_valid_after_utc.timestamp(), issuer)
 
 
 def _alternative_names(found: x509.Certificate) -> list[str]:

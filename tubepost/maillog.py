@@ -175,6 +175,11 @@ def tls_failed(listener: str, client: str, why: str) -> None:
     _log.info("smtp.tls_failed", listener=listener, client=client, why=why)
 
 
+def tls_fallback(host: str, peer: str, why: str) -> None:
+    """Mail for it goes in the clear for a while. One line for each session it happened to."""
+    _log.info("tls.fallback", host=host, peer=peer, why=why)
+
+
 def proxy_broken(listener: str, client: str, why: str) -> None:
     """A load balancer that we trust sent no PROXY header, or one that cannot be read."""
     metrics.PROXY_HEADERS_BROKEN.labels(listener).inc()

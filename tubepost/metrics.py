@@ -43,6 +43,11 @@ NOT_DELIVERED = Counter(
     "Recipients deferred or failed, by reason: connection, or the subject of the status code.",
     ["channel", "outcome", "reason"],
 )
+TLS_FALLBACKS = Counter(
+    "tubepost_tls_fallbacks",
+    "Sessions with other hosts in the clear because TLS failed, by reason.",
+    ["reason"],
+)
 ATTEMPT_SECONDS = Histogram(
     "tubepost_delivery_seconds", "Duration of a delivery.", ["channel"], buckets=SECONDS
 )

@@ -31,6 +31,7 @@ class Delivered:
     text: str
     peer: str = ""
     reports: bool = False
+    tls: str = field(default="", compare=False)  # version and cipher; empty in the clear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 Part of the table in control_values, which finds every Setting of this module.
 """
 
-from tubepost import smtproutes, source_ips
+from tubepost import smtproutes, source_ips, tls_policy
 from tubepost.setting import Setting, domain, host_patterns, number, one_of, some_of
 
 SMTPROUTES = Setting(
@@ -33,6 +33,14 @@ OUTGOINGIP = Setting[source_ips.SourceIps](
     source_ips.parse,
     (),
     "IPs to send from: one IPv4, one IPv6, or one of each; else the kernel's choice.",
+    "remote",
+)
+TLSPOLICY = Setting(
+    "tlspolicy",
+    tls_policy.parse,
+    tls_policy.parse(()),
+    "TLS by mail domain: `domain:none`, `may`, `encrypt` or `verify[:name,.name2]`; "
+    "`.suffix:...`, `:...` for all others.",
     "remote",
 )
 HELOHOST = Setting[str | None]("helohost", domain, None, "Host name for EHLO; else `me`.", "remote")

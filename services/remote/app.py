@@ -2,6 +2,7 @@
 
 import time
 
+from services.remote import tls
 from services.remote.attempt import RemoteCourier
 from services.remote.mx import DnsResolver
 from services.remote.plan import planner
@@ -14,6 +15,7 @@ from tubepost.mailstore import MailStore
 from tubepost.runtime import Context
 from tubepost.shard_count import agreed
 from tubepost.tasks import background
+from tubepost.tls_policy import Level
 
 
 async def serve(settings: Settings, context: Context) -> None:
@@ -40,8 +42,10 @@ async def serve(settings: Settings, context: Context) -> None:
 
 def _courier(settings: Settings, control: Control, pool: Pool) -> RemoteCourier:
     servers = settings.nameserver_ips
+    ca_file = str(settings.ca_file or "")
+    tls.context(Level.VERIFY, ca_file)  # a file that cannot be used is told at the start
     return RemoteCourier(
-        plan=planner(control, settings.source_ips),
+        plan=planner(control, settings.source_ips, ca_file=ca_file),
         resolver=DnsResolver(
             servers,
             port=settings.nameserver_port,

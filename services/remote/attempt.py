@@ -71,7 +71,7 @@ class RemoteCourier:
                 self.health.answered(host)
                 judged |= result.end.outcomes
                 envelope = left_of(envelope, result.end)
-            elif not result.ours:
+            elif not (result.ours or result.tls):
                 self.health.failed(host, result.reason)
         return judged | last_resort(envelope.recipients, tried, _none_took_it)
 

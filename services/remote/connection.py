@@ -5,12 +5,10 @@ It decides nothing about mail: what octets mean is smtp_client's, which host com
 
 import asyncio
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import cast
 
 from services.remote.announced import mail_max
@@ -19,8 +17,21 @@ from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusa
 from services.remote.mx import Host
 from services.remote.smtp_client import SmtpClient
 from services.remote.terms import Terms
+from services.remote.tls import (
+    LOST,
+    Secured,
+    TlsError,
+    TlsProblem,
+    context,
+    failure,
+    refusal,
+    secured,
+    server_name,
+)
+from services.remote.tls_fallbacks import Fallbacks
 from tubepost.outcome import Delivered, Outcome
 from tubepost.record import Envelope
+from tubepost.tls_policy import TlsPolicy
 
 FAREWELL = 5.0
 """Seconds a peer has to take our QUIT."""
@@ -30,14 +41,16 @@ FAREWELL = 5.0
 class TryNext:
     """Another host may be asked. `reason`: a sentence. `connected`: whether TCP did.
 
-    `ours`: nobody spoke to that host, for a fault of this machine. `end`: None where this host got
-    no MAIL, else how the mail ended here: only its `elsewhere` are to be asked for again.
+    `ours`: nobody spoke to that host, for a fault of this machine. `tls`: it is well, but has no
+    TLS as this destination's policy demands it. `end`: None where this host got no MAIL, else how
+    the mail ended here: only its `elsewhere` are to be asked for again.
     """
 
     reason: str
     connected: bool
     reply: str = ""
     ours: bool = False
+    tls: bool = False
     status: str = "4.4.2"
     phase: str = field(default="", compare=False)
     end: MailEnd | None = None
@@ -61,16 +74,18 @@ class NotTaken(TryNext):
 class Opened:
     """How a session began, for metrics and for the operator. `tls`: such as `TLSv1.3`, "" = none.
 
-    `handshake`: seconds TLS took; `connected`: seconds until TCP stood.
+    `handshake`: seconds TLS took; `connected`: seconds until TCP stood. `certificate`: the peer's,
+    DER; `verified`: whether it is for the policy's names; at less than `verify` nobody looked.
+    `in_clear`: why there is no TLS although it is offered.
     """
 
     connected: float = 0.0
     handshake: float = 0.0
     tls: str = ""
-
-
-class _TlsError(Exception):
-    """The session ended between the peer's 220 to STARTTLS and the end of the second greeting."""
+    cipher: str = ""
+    certificate: bytes = b""
+    verified: bool = False
+    in_clear: TlsProblem | None = None
 
 
 class Session:
@@ -82,18 +97,35 @@ class Session:
         self.mails = 0
 
     @classmethod
-    async def open(cls, host: Host, terms: Terms) -> "Session | TryNext":
-        """Connects and greets; where TLS is offered and fails, once more without it."""
+    async def open(
+        cls, host: Host, terms: Terms, fallbacks: Fallbacks | None = None
+    ) -> "Session | TryNext":
+        """Connects and greets; where TLS fails and need not be, once more without it.
+
+        `fallbacks`: what is known of hosts, and learns; None: TLS is tried in any case.
+        """
+        demanded = terms.tls.demanded_at(host.port)
+        known = None if demanded or fallbacks is None else fallbacks.known(host)
         try:
-            return await cls._open(host, terms, starttls=True)
-        except _TlsError:
-            return await cls._open(host, terms, starttls=False)
+            session = await cls._open(host, terms, known)
+        except TlsError as error:
+            if demanded:
+                return _unmet(host, error.problem)
+            session = await cls._open(host, terms, error.problem)
+        if fallbacks is not None and known is None and isinstance(session, Session):
+            fallbacks.learn(host, session.opened.in_clear)
+        return session
 
     @classmethod
-    async def _open(cls, host: Host, terms: Terms, *, starttls: bool) -> "Session | TryNext":
+    async def _open(
+        cls, host: Host, terms: Terms, in_clear: TlsProblem | None
+    ) -> "Session | TryNext":
+        """`in_clear`: why TLS is not to be begun. Raises TlsError."""
+        starttls = terms.tls.by_starttls(host.port) and in_clear is None
+        secure = terms.tls.from_the_start(host.port)
         helo, dialect = terms.source.helo, terms.dialect
-        machine = SmtpClient(host.ip, helo, starttls=starttls, dialect=dialect)
-        link = _Link(machine, terms)
+        machine = SmtpClient(host.ip, helo, starttls=starttls, secure=secure, dialect=dialect)
+        link = _Link(machine, terms, tls_first=secure)
         began = time.monotonic()
         try:
             await _connect(link, host, terms)
@@ -101,9 +133,12 @@ class Session:
             fault = local_fault(error, host.ip, terms.source.ip_for(host.ip))
             why = f"{host.ip}: {fault or reason(error)}"
             return TryNext(why, connected=False, ours=bool(fault))
-        session = cls(link, machine, Opened(connected=time.monotonic() - began))
+        session = cls(link, machine, Opened(connected=time.monotonic() - began, in_clear=in_clear))
         try:
-            problem = await session._greet(host)
+            problem = await session._greet(host, terms.tls)
+        except TlsError:
+            session.close()
+            raise
         except BaseException:
             link.abort()
             raise
@@ -118,24 +153,50 @@ class Session:
             phase=problem.phase,
         )
 
-    async def _greet(self, host: Host) -> Unusable | None:
-        """Runs the greeting to its end; what went wrong, if anything did."""
-        tls = False
+    async def _greet(self, host: Host, policy: TlsPolicy) -> Unusable | None:
+        """Runs the greeting to its end; what went wrong, if anything did. Raises TlsError."""
+        if policy.from_the_start(host.port):
+            await self._secure(host)
         while True:
             match await self._link.next_event():
-                case Ready() if self.usable:
+                case Ready(refused) if self.usable:
+                    self._settle(policy, refused)
                     return None
                 case Ready():
                     continue  # and lost since then: the next event says why
                 case StartTls():
-                    tls = True
-                    began = time.monotonic()
-                    self.opened.tls = await self._link.start_tls(host)
-                    self.opened.handshake = time.monotonic() - began
-                case Unusable() as problem if not tls or problem.phase == Phase.AUTH:
+                    await self._secure(host)
+                case Unusable() as problem:
+                    if self._lost_to_tls(problem):
+                        raise TlsError(LOST)
                     return problem
                 case other:
-                    raise _TlsError(f"after STARTTLS: {other}")
+                    raise RuntimeError(f"{other} before the first mail")  # a bug of ours
+
+    def _lost_to_tls(self, problem: Unusable) -> bool:
+        """Whether it broke off from STARTTLS on, before a word was said inside TLS."""
+        wordless = problem.phase == Phase.EHLO and not problem.reply
+        return problem.phase == Phase.STARTTLS or (wordless and bool(self.opened.tls))
+
+    async def _secure(self, host: Host) -> None:
+        began = time.monotonic()
+        done = await self._link.start_tls(host)
+        opened = self.opened
+        opened.handshake = time.monotonic() - began
+        opened.tls, opened.cipher = done.version, done.cipher
+        opened.certificate, opened.verified = done.certificate, done.verified
+
+    def _settle(self, policy: TlsPolicy, refused: str) -> None:
+        """Takes the session as it is. Raises TlsError where it would have to be secure.
+
+        `refused`: the reply to STARTTLS that was no 220, "" where it was not said.
+        """
+        if self.opened.tls:
+            return
+        if policy.demanded:
+            raise TlsError(refusal(refused))
+        if refused:
+            self.opened.in_clear = refusal(refused)
 
     async def deliver(self, envelope: Envelope, body: bytes) -> Mapping[str, Outcome] | TryNext:
         """One mail. `usable` says afterwards whether another one may follow.
@@ -183,13 +244,14 @@ class Session:
 class _Link(asyncio.Protocol):
     """Carries octets between the transport and the machine, and holds the clock."""
 
-    def __init__(self, machine: SmtpClient, terms: Terms) -> None:
+    def __init__(self, machine: SmtpClient, terms: Terms, *, tls_first: bool = False) -> None:
         self._machine, self._terms = machine, terms
         self._events: deque[Event] = deque()
         self._waiting: asyncio.Future[None] | None = None  # whoever wants the next event
         self._transport: asyncio.Transport | None = None
         self._full = False
         self._timer: asyncio.TimerHandle | None = None
+        self._early: list[bytes] | None = [] if tls_first else None  # until the handshake is judged
         self._wound_at = -1  # the machine's progress when the clock was wound
         self._until = 0.0  # when the time is up
 
@@ -202,33 +264,40 @@ class _Link(asyncio.Protocol):
     def send_mail(self, envelope: Envelope, body: bytes) -> None:
         self._go_on(self._machine.send_mail(envelope, body))
 
-    async def start_tls(self, host: Host) -> str:
-        """The version of TLS. Raises _TlsError.
-
-        Certificates are not verified: the other choice is plain text.
-        """
-        transport, seconds = self._transport, self._patience()
+    async def start_tls(self, host: Host) -> Secured:
+        """The handshake, now. Raises TlsError."""
+        transport, seconds = self._transport, self._patience(Phase.HANDSHAKE)
         if transport is None or transport.is_closing():
-            raise _TlsError("the peer has closed")
+            raise TlsError(LOST)
         try:
             async with asyncio.timeout(seconds):
-                secured = await asyncio.get_running_loop().start_tls(
+                upgraded = await asyncio.get_running_loop().start_tls(
                     transport,
                     self,
-                    _tls_context(),
-                    server_hostname=host.name if host.name != host.ip else "",
-                    ssl_handshake_timeout=seconds,
+                    context(self._terms.tls.level, self._terms.ca_file),
+                    server_hostname=server_name(host),
+                    ssl_handshake_timeout=seconds + 1,  # ours comes first, and says so
                     ssl_shutdown_timeout=5.0,
                 )
-        except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
-            transport.abort()
-            raise _TlsError(str(error)) from error
-        if secured is None:
-            raise _TlsError("the peer has closed")
-        self._transport = secured
-        self._machine.tls_started()
-        self._go_on([])
-        return str(secured.get_extra_info("ssl_object").version())
+        except (OSError, ValueError) as error:  # ssl.SSLError and TimeoutError are OSErrors
+            self.abort()
+            self._transport = None  # uvloop's can be asked nothing any more
+            raise TlsError(failure(error)) from error
+        if upgraded is None:
+            raise TlsError(LOST)
+        self._transport = upgraded
+        done = secured(upgraded.get_extra_info("ssl_object"), self._terms.tls, host)
+        self._machine.tls = f"{done.version} {done.cipher}"
+        self._secure_from_here()
+        return done
+
+    def _secure_from_here(self) -> None:
+        early, self._early = self._early, None
+        if early is None:
+            self._machine.tls_started()
+            self._go_on([])
+        else:
+            self._go_on(self._machine.receive(b"".join(early)))
 
     def quit(self) -> None:
         self._machine.quit()
@@ -254,12 +323,18 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        if self._early is not None:
+            self._transport.pause_reading()  # nothing in the clear is heard
         self._go_on([])
 
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early.append(data)
+            return
         self._go_on(self._machine.receive(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None  # one that had TLS can be asked nothing any more
         self._go_on(self._machine.lost())
 
     def pause_writing(self) -> None:
@@ -286,9 +361,9 @@ class _Link(asyncio.Protocol):
         while not self._full and (data := self._machine.data_to_send()):
             transport.write(data)
 
-    def _patience(self) -> float:
+    def _patience(self, phase: Phase | None = None) -> float:
         most = self._terms.reply_seconds
-        return min(self._terms.patience.get(self._machine.phase, most), most)
+        return min(self._terms.patience.get(phase or self._machine.phase, most), most)
 
     def _wind_clock(self) -> None:
         """Afresh after each whole reply; a peer that trickles octets does not get more time.
@@ -337,9 +412,6 @@ async def _connect(link: _Link, host: Host, terms: Terms) -> None:
         )
 
 
-@cache
-def _tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+def _unmet(host: Host, problem: TlsProblem) -> TryNext:
+    text = f"Connected to {host.ip} but {problem.text}. (#{problem.status})"
+    return TryNext(text, connected=True, status=problem.status, tls=True)

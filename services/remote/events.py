@@ -33,7 +33,12 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The greeting is over: `send_mail` may be called."""
+    """The greeting is over: `send_mail` may be called.
+
+    `refused`: the reply to STARTTLS where that was said in vain.
+    """
+
+    refused: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Greeting:
         self._peer, self._helo, self._dialect = peer, helo, dialect
         self._secure, self._wants_tls = secure, starttls and not secure
         self._login: list[bytes] = []  # the lines of AUTH that have not been said
+        self._refused = ""  # the reply to STARTTLS that was no 220
         self.extensions: dict[str, str] = {}
 
     def answer(self, phase: Phase, reply: Reply) -> Next:
@@ -62,11 +63,14 @@ class Greeting:
 
     def _on_starttls(self, reply: Reply) -> Next:
         """Any other reply than 220: on in the clear, which the shell may find too little."""
-        return StartTls() if reply.code == 220 else self._log_in()
+        if reply.code == 220:
+            return StartTls()
+        self._refused = reply.said
+        return self._log_in()
 
     def _on_auth(self, reply: Reply) -> Next:
         if reply.code == 235:
-            return Ready()
+            return Ready(self._refused)
         if reply.code == 334:
             return Command(Phase.AUTH, self._login.pop(0) if self._login else CANCEL)
         return self._login_refused(reply)
@@ -78,7 +82,7 @@ class Greeting:
     def _log_in(self) -> Next:
         login = self._dialect.login
         if login is None:
-            return Ready()
+            return Ready(self._refused)
         if problem := self._why_no_login(login):
             return problem
         self._login = exchange(login, self.extensions.get("AUTH", ""))

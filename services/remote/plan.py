@@ -1,17 +1,17 @@
 """Where the mail of a destination goes and on which terms, as the control settings say. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from services.remote.loop_guard import NOBODY, Ourselves
 from services.remote.terms import Source, Terms
-from tubepost import remote_values, smtp_values, smtproutes, source_ips
+from tubepost import remote_values, smtp_values, smtproutes, source_ips, tls_policy
 from tubepost.control import Control
-from tubepost.smtproutes import Relay
+from tubepost.smtproutes import Relay, Route
 from tubepost.source_ips import SourceIps
-from tubepost.tls_policy import OPPORTUNISTIC
+from tubepost.tls_policy import VERIFIED, Level, TlsPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,22 @@ Planner = Callable[[str], Plan]
 """The plan for a destination (a mail domain or an address literal), made anew for each mail."""
 
 
-def planner(control: Control, own_ips: SourceIps = ()) -> Planner:
-    """`own_ips`: the addresses of this process, for connections whose route names none."""
+PolicyFor = Callable[[str], TlsPolicy]
+"""The TLS policy for a destination whose route has none of its own."""
+
+
+def planner(
+    control: Control,
+    own_ips: SourceIps = (),
+    *,
+    policy_for: PolicyFor | None = None,
+    ca_file: str = "",
+) -> Planner:
+    """`own_ips`: the addresses of this process, for connections whose route names none.
+
+    `policy_for`: by default the table `tlspolicy`.
+    """
+    of_table = policy_for or table_policy(control)
 
     def plan(destination: str) -> Plan:
         route = smtproutes.lookup(control.get(remote_values.SMTPROUTES), destination)
@@ -41,16 +55,29 @@ def planner(control: Control, own_ips: SourceIps = ()) -> Planner:
         )
         terms = Terms(
             source=source,
-            tls=route.tls or OPPORTUNISTIC,
+            tls=_tls(route, destination, of_table),
             login=route.login,
             lmtp=route.lmtp,
             convert=control.get(remote_values.EIGHTBIT) == "convert",
+            ca_file=ca_file,
             connect_seconds=control.get(remote_values.TIMEOUTCONNECT),
             reply_seconds=control.get(remote_values.TIMEOUTREMOTE),
         )
         return Plan(route.relays, terms, ourselves(control))
 
     return plan
+
+
+def table_policy(control: Control) -> PolicyFor:
+    return lambda domain: tls_policy.lookup(control.get(remote_values.TLSPOLICY), domain)
+
+
+def _tls(route: Route, destination: str, policy_for: PolicyFor) -> TlsPolicy:
+    """The route's own; with a login no less than a verified host, unless the route says so."""
+    policy = route.tls or (VERIFIED if route.login else policy_for(destination))
+    if policy.level is not Level.VERIFY or policy.names or route.relays or destination[:1] == "[":
+        return policy  # without names it is the host's own: an operator, or the sender, wrote it
+    return replace(policy, names=(destination.lower(), "." + destination.lower()))
 
 
 def ourselves(control: Control) -> Ourselves:

@@ -15,6 +15,7 @@ from services.remote.idle import IdleSessions, Limits, spent
 from services.remote.meter import Meter, Uncounted
 from services.remote.mx import Host
 from services.remote.terms import Terms
+from services.remote.tls_fallbacks import Fallbacks
 from services.remote.too_many import left_over
 from tubepost import remote_values
 from tubepost.control import Control
@@ -53,6 +54,7 @@ class Pool:
         self._idle: IdleSessions[Session] = IdleSessions()
         self._sweeping: asyncio.TimerHandle | None = None
         self._closed = False
+        self._fallbacks = Fallbacks()
 
     @property
     def idle(self) -> int:
@@ -123,7 +125,7 @@ class Pool:
             result = await self._through(kept, key, limits, envelope, body)
             if not isinstance(result, NotTaken):
                 return result
-        session = await Session.open(host, terms)
+        session = await Session.open(host, terms, self._fallbacks)
         if isinstance(session, TryNext):
             self._meter.failed("greeting" if session.connected else "connect")
             return session

@@ -1,5 +1,6 @@
 """What remote reads from its environment."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -25,6 +26,9 @@ class Settings(DnsSettings):
         "",
         description="IPs of this process to connect from: one IPv4, one IPv6, or both with a comma "
         "between; empty = the control `outgoingip`.",
+    )
+    ca_file: Path | None = Field(
+        None, description="Authorities trusted for other hosts, PEM; none = the system's."
     )
 
     @property

@@ -64,6 +64,8 @@ class SmtpClient:
         self._clean = True  # the peer holds no half-done transaction
         self._closing = False  # the peer has said so, but owes replies
         self.extensions = self._greeting.extensions
+        self.tls = ""
+        """Version and cipher, once the shell has told: for the outcomes."""
         self.begun = True
         """Whether the peer said yes to the MAIL of the last mail, or was not asked."""
 
@@ -206,7 +208,7 @@ class SmtpClient:
         self._clean = reply.ok
         self._closing |= reply.code == CLOSING or reply.code // 100 not in (2, 4, 5)
         reports = "DSN" in self.extensions
-        self._under_way().ended(command.recipient, reply, reports=reports)
+        self._under_way().ended(command.recipient, reply, reports=reports, tls=self.tls)
         if self._closing and not self._dialogue.is_owed_replies:
             self._dialogue.close()
         self._end_if_over()

@@ -59,7 +59,8 @@ class Dialect:
 class Terms:
     """`reply_seconds`: the most that any step may take; `patience` rules where it is less.
 
-    Terms that differ in their time limits only are equal: a session may serve both.
+    Terms that differ in their time limits only are equal: a session may serve both. `ca_file`:
+    trusted authorities, "" for the system's.
     """
 
     source: Source
@@ -67,6 +68,7 @@ class Terms:
     login: Login | None = None
     lmtp: bool = False
     convert: bool = True
+    ca_file: str = ""
     connect_seconds: float = field(default=60.0, compare=False)
     reply_seconds: float = field(default=1200.0, compare=False)
     patience: Mapping[Phase, float] = field(default_factory=lambda: PATIENCE, compare=False)

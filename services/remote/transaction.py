@@ -52,13 +52,13 @@ class Transaction:
                 ending=sentences.GIVING_UP,
             )
 
-    def ended(self, recipient: str, reply: Reply, *, reports: bool) -> None:
+    def ended(self, recipient: str, reply: Reply, *, reports: bool, tls: str) -> None:
         """The reply to the final dot; in LMTP for one recipient, else "" (RFC 2033 4.2)."""
         whom = [recipient] if recipient else self.waiting
         outcome: Outcome
         if reply.ok:
             text = f"{sentences.ACCEPTED.format(peer=self._peer)}/{REMOTE_SAID}{reply.said}"
-            outcome = Delivered(text=text, peer=self._peer, reports=reports)
+            outcome = Delivered(text=text, peer=self._peer, reports=reports, tls=tls)
         else:
             outcome = judged(reply, self._peer, sentences.MESSAGE_FAILED, Phase.FINAL_DOT)
         self._settle(whom, outcome)
