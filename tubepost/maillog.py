@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from tubepost import metrics
-from tubepost.outcome import NAMES, Delivered, Outcome, reason
+from tubepost.outcome import NAMES, Delivered, Outcome
 from tubepost.record import Held, Record, State
 from tubepost.subjects import Key
 
@@ -190,8 +190,10 @@ def attempted(
     for recipient, outcome in outcomes.items():
         name = NAMES[type(outcome)]
         metrics.ATTEMPTS.labels(channel, name).inc()
+        trouble: dict[str, str] = {}
         if not isinstance(outcome, Delivered):
-            metrics.NOT_DELIVERED.labels(channel, name, reason(outcome)).inc()
+            metrics.NOT_DELIVERED.labels(channel, name, outcome.kind).inc()
+            trouble = {"kind": outcome.kind, "status": outcome.status, "phase": outcome.phase}
         _log.info(
             "delivery." + name,
             mail_id=mail.key.mail_id,
@@ -201,7 +203,9 @@ def attempted(
             text=outcome.text,
             peer=outcome.peer,
             seconds=round(seconds, 4),
+            host_seconds=round(outcome.seconds, 4),
             next_attempt=new.next_attempt if new and new.state is State.PENDING else None,
+            **trouble,
         )
 
 

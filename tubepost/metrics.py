@@ -39,9 +39,9 @@ ATTEMPTS = Counter(
     "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
 )
 NOT_DELIVERED = Counter(
-    "tubepost_delivery_reasons",
-    "Recipients deferred or failed, by reason: connection, or the subject of the status code.",
-    ["channel", "outcome", "reason"],
+    "tubepost_delivery_kinds",
+    "Recipients deferred or failed, by kind: in one word why.",
+    ["channel", "outcome", "kind"],
 )
 ATTEMPT_SECONDS = Histogram(
     "tubepost_delivery_seconds", "Duration of a delivery.", ["channel"], buckets=SECONDS

@@ -7,7 +7,7 @@ wording where qmail has one.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 MAX_TEXT = 1000
@@ -26,16 +26,23 @@ class Delivered:
     """The next hop, or the mailbox, has it and answers for it.
 
     `reports`: the next hop took over what the sender asked for by NOTIFY (RFC 3461).
+    `status`: an RFC 3463 code of class 2. `seconds`: as in Deferred.
     """
 
     text: str
     peer: str = ""
     reports: bool = False
+    status: str = "2.0.0"
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """Not now; it stays in the queue. `status` is an RFC 3463 code of class 4."""
+    """Not now; it stays in the queue. `status` is an RFC 3463 code of class 4.
+
+    `seconds`: how long the host took that said so, the connection to it included; 0 where none
+    did. Two outcomes that differ in nothing else are the same one.
+    """
 
     text: str
     status: str = "4.0.0"
@@ -44,6 +51,7 @@ class Deferred:
     no_connection: bool = False  # the destination itself could not be reached
     phase: str = ""  # where in the session it happened: events.Phase of remote, or `dns`, `connect`
     kind: str = ""  # in one word what kind of trouble it is: reply_kinds
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,7 @@ class Failed:
     reply: str = ""
     phase: str = ""
     kind: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
 
 Outcome = Delivered | Deferred | Failed
@@ -75,15 +84,13 @@ def status_of(reply_text: str, code: int) -> str:
     return f"{code // 100}.0.0"
 
 
-_SUBJECTS = ("other", "address", "mailbox", "system", "network", "protocol", "content", "policy")
-
-
-def reason(outcome: Deferred | Failed) -> str:
-    """In one word why, for metrics: `connection`, or the subject of the code (RFC 3463 3)."""
-    if isinstance(outcome, Deferred) and outcome.no_connection:
-        return "connection"
-    subject = outcome.status.split(".")[1:2]
-    return _SUBJECTS[int(subject[0])] if subject and subject[0] in "01234567" else "other"
+def timed(outcomes: Mapping[str, Outcome], seconds: float) -> Mapping[str, Outcome]:
+    """The outcomes one host gave, with how long it took. Recipients go on sharing theirs."""
+    known: dict[int, Outcome] = {}
+    for outcome in outcomes.values():
+        if id(outcome) not in known:
+            known[id(outcome)] = replace(outcome, seconds=seconds)
+    return {recipient: known[id(outcome)] for recipient, outcome in outcomes.items()}
 
 
 def peer_in(text: str) -> str:

@@ -3,7 +3,7 @@
 Part of the table in control_values, which finds every Setting of this module.
 """
 
-from tubepost import smtproutes
+from tubepost import reply_kinds, smtproutes
 from tubepost.setting import Setting, domain, number
 
 SMTPROUTES = Setting(
@@ -19,4 +19,12 @@ TIMEOUTCONNECT = Setting(
 )
 TIMEOUTREMOTE = Setting(
     "timeoutremote", number(1, 86_400), 1200, "Seconds to wait for a reply, at most.", "remote"
+)
+REPLYKINDS = Setting[tuple[reply_kinds.Rule, ...]](
+    "replykinds",
+    reply_kinds.parse,
+    (),
+    "What kind of trouble a reply is, `kind:regular expression` a line; asked before what is known "
+    "of replies.",
+    "remote",
 )

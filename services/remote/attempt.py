@@ -3,6 +3,7 @@
 It keeps nothing between attempts: when a mail is tried again is the scheduler's.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ from services.remote.plan import Plan, Planner
 from services.remote.pool import Pool
 from services.remote.terms import Terms
 from tubepost.delivery import Mail
-from tubepost.outcome import Deferred, Failed, Outcome
+from tubepost.outcome import Deferred, Failed, Outcome, timed
 from tubepost.record import Envelope
 from tubepost.smtproutes import Relay
 
@@ -37,7 +38,7 @@ class RemoteCourier:
         plan = self.plan(mail.destination)
         found = await self.hosts(plan, mail.destination)
         if isinstance(found, Deferred | Failed):
-            return dict.fromkeys(mail.recipients, found)
+            return dict.fromkeys(mail.recipients, replace(found, phase="dns"))
         return await self._try_each(found[:MAX_HOSTS], plan.terms, mail)
 
     async def hosts(self, plan: Plan, destination: str) -> Found:
@@ -63,10 +64,11 @@ class RemoteCourier:
             if why := self.health.why_not(host):
                 tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False))
                 continue
+            began = time.monotonic()
             result = await self.pool.send(host, terms, envelope, mail.body)
             if not isinstance(result, TryNext):
                 self.health.answered(host)
-                return result
+                return timed(result, time.monotonic() - began)
             self.health.failed(host, result.reason)
             tried.append(result)
         return dict.fromkeys(mail.recipients, _none_took_it(tried))
@@ -89,7 +91,13 @@ def _none_took_it(tried: Sequence[TryNext]) -> Deferred:
     greeted = [attempt for attempt in tried if attempt.connected]
     if greeted:
         last = greeted[-1]
-        return Deferred(text=last.reason, status="4.4.2", reply=last.reply, no_connection=True)
+        return Deferred(
+            text=last.reason,
+            status="4.4.2",
+            reply=last.reply,
+            no_connection=True,
+            phase="connect",
+        )
     reasons = "".join(f"/{attempt.reason}" for attempt in tried)
     text = f"Sorry, I wasn't able to establish an SMTP connection. (#4.4.1){reasons}"
-    return Deferred(text=text, status="4.4.1", no_connection=True)
+    return Deferred(text=text, status="4.4.1", no_connection=True, phase="connect")

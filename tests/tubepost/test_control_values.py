@@ -20,7 +20,7 @@ NUMBERS = {
     "delaywarning": (0, 31_536_000, 0),
 }
 WORDS = ["retryschedule"]
-LISTS = ["smtproutes", "destinations"]
+LISTS = ["smtproutes", "destinations", "replykinds"]
 
 OF_SMTP = [s for s in vars(smtp_values).values() if isinstance(s, Setting)]
 
