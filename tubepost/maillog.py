@@ -214,6 +214,17 @@ def worker_failed(channel: str, key: Key, why: str) -> None:
     _log.warning("delivery.interrupted", channel=channel, mail_id=key.mail_id, why=why)
 
 
+def suppressed(key: Key, recipient: str, until: float) -> None:
+    """A host said that a recipient is not there: later mails for it fail at once."""
+    metrics.SUPPRESSED.inc()
+    _log.info("recipient.suppressed", mail_id=key.mail_id, recipient=recipient, until=until)
+
+
+def suppression_failed(key: Key, why: str) -> None:
+    """Who is suppressed could not be read, or written: the recipients are tried."""
+    _log.warning("recipient.not_looked_up", mail_id=key.mail_id, why=why)
+
+
 def unreadable(key: Key, why: str) -> None:
     _log.error("mail.unreadable", mail_id=key.mail_id, unit=key.unit, why=why)
 

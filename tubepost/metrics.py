@@ -52,6 +52,39 @@ QUEUE_TIME = Histogram(
     ["channel"],
     buckets=QUEUE_SECONDS,
 )
+REMOTE_CONNECT_SECONDS = Histogram(
+    "tubepost_remote_connect_seconds", "Until a host took the connection.", buckets=SECONDS
+)
+REMOTE_TLS_SECONDS = Histogram(
+    "tubepost_remote_tls_seconds", "Duration of a TLS handshake.", buckets=SECONDS
+)
+REMOTE_TRANSACTION_SECONDS = Histogram(
+    "tubepost_remote_transaction_seconds",
+    "From MAIL to the end of a transaction, in a session of its own or in one that was kept.",
+    ["session"],
+    buckets=SECONDS,
+)
+REMOTE_SESSIONS = Counter(
+    "tubepost_remote_sessions", "Sessions with other hosts that began, by TLS version.", ["tls"]
+)
+REMOTE_SESSIONS_FAILED = Counter(
+    "tubepost_remote_sessions_failed",
+    "Sessions that did not begin, by where they ended.",
+    ["phase"],
+)
+REMOTE_RECENT = Gauge(
+    "tubepost_remote_recent_recipients",
+    "Recipients tried in the last 10 minutes, by destination: the busiest, and all the others.",
+    ["destination", "outcome"],
+)
+REMOTE_RECENT_SECONDS = Gauge(
+    "tubepost_remote_recent_seconds",
+    "Mean duration of an attempt in the last 10 minutes, for the same destinations.",
+    ["destination"],
+)
+SUPPRESSED = Counter(
+    "tubepost_remote_suppressed", "Recipients remembered as gone: later mails fail at once."
+)
 BOUNCES = Counter("tubepost_bounces", "Bounces and other reports, by kind.", ["kind"])
 QUEUE_DEPTH = Gauge("tubepost_queue_records", "Records in the queue, by state.", ["state"])
 QUEUE_OLDEST = Gauge("tubepost_queue_oldest_seconds", "Age of the oldest mail in the queue.")

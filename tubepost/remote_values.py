@@ -6,6 +6,9 @@ Part of the table in control_values, which finds every Setting of this module.
 from tubepost import reply_kinds, smtproutes
 from tubepost.setting import Setting, domain, number
 
+LONGEST_SUPPRESSION = 31_536_000
+"""Seconds; the bucket forgets what is older."""
+
 SMTPROUTES = Setting(
     "smtproutes",
     smtproutes.parse,
@@ -26,5 +29,13 @@ REPLYKINDS = Setting[tuple[reply_kinds.Rule, ...]](
     (),
     "What kind of trouble a reply is, `kind:regular expression` a line; asked before what is known "
     "of replies.",
+    "remote",
+)
+SUPPRESS = Setting(
+    "suppress",
+    number(0, LONGEST_SUPPRESSION),
+    0,
+    "Seconds a recipient whom a host refused as unknown or disabled is not tried again: a later "
+    "mail fails at once; 0 = every mail is tried.",
     "remote",
 )

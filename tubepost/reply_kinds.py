@@ -117,8 +117,11 @@ def kind_of(outcome: Deferred | Failed, rules: Rules = ()) -> str:
 
 def named(outcomes: Mapping[str, Outcome], rules: Rules = ()) -> Mapping[str, Outcome]:
     """The outcomes, each with its kind; one that has one keeps it. What was delivered has none."""
-    if all(isinstance(o, Delivered) or o.kind for o in outcomes.values()):
-        return outcomes
+    for outcome in outcomes.values():
+        if not isinstance(outcome, Delivered) and not outcome.kind:
+            break
+    else:
+        return outcomes  # most mails are delivered
     known: dict[int, Outcome] = {}
     for outcome in outcomes.values():
         if id(outcome) not in known:

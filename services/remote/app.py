@@ -2,15 +2,20 @@
 
 import time
 
+from services.remote import api
 from services.remote.attempt import RemoteCourier
+from services.remote.metering import Metering
 from services.remote.mx import DnsResolver
 from services.remote.plan import planner
 from services.remote.pool import Pool
+from services.remote.remembering import RememberingCourier
 from services.remote.settings import Settings
+from services.remote.suppressions import Suppressions
 from tubepost import subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.mailstore import MailStore
+from tubepost.nats_bus import NatsBus
 from tubepost.runtime import Context
 from tubepost.shard_count import agreed
 from tubepost.tasks import background
@@ -26,7 +31,7 @@ async def serve(settings: Settings, context: Context) -> None:
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.REMOTE,
-                _courier(settings, control),
+                _remembering(_courier(settings, control), context, bus, control),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
@@ -35,6 +40,22 @@ async def serve(settings: Settings, context: Context) -> None:
             async with agreed(control, settings.shards):
                 context.ready()
                 await worker.run(context.stopping)
+
+
+def _remembering(
+    courier: RemoteCourier, context: Context, bus: NatsBus, control: Control
+) -> RememberingCourier:
+    """What it learns is shown: suppressions at /v1, counts at /metrics."""
+    metering, suppressions = Metering(time.monotonic), Suppressions(bus, time.time)
+    context.before_metrics.append(metering.measure)
+    context.app.include_router(api.router(suppressions, control, time.time))
+    return RememberingCourier(
+        courier=courier,
+        suppressions=suppressions,
+        control=control,
+        clock=time.time,
+        counted=metering,
+    )
 
 
 def _courier(settings: Settings, control: Control) -> RemoteCourier:

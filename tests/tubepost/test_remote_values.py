@@ -13,6 +13,7 @@ TAKEN: dict[str, list[Lines]] = {
     "helohost": [("out.example.org",)],
     "timeoutconnect": [("1",), ("3600",)],
     "timeoutremote": [("1",), ("86400",)],
+    "suppress": [("0",), ("31536000",)],
     "replykinds": [(), ("spam:^550 5\\.7\\.1 .*contains", "held_back:needs (approval|review)")],
 }
 REFUSED: dict[str, list[Lines]] = {
@@ -20,6 +21,7 @@ REFUSED: dict[str, list[Lines]] = {
     "helohost": [("two words",), ("a.example", "b.example")],
     "timeoutconnect": [("0",), ("3601",), ("soon",)],
     "timeoutremote": [("0",), ("86401",)],
+    "suppress": [("-1",), ("31536001",), ("a week",)],
     "replykinds": [("spam",), ("Spam:x",), ("spam:(",), ("spam:(a+)+",)],
 }
 
