@@ -36,6 +36,7 @@ KINDS: Mapping[str, str] = {
     "tls": "TLS is wanted and is not there, or its handshake failed",
     "connection": "no host could be reached, or the connection broke",
     "dns": "the name servers gave no answer",
+    "settings": "a setting of ours: a relay without an address, a source address that is not here",
     "protocol": "the peer does not speak SMTP as it should",
     "server_trouble": "a fault on the other side: disk, load, maintenance",
     "suppressed": "not tried: the recipient was refused for good before (`suppress`)",
@@ -90,6 +91,12 @@ _BY_PHASE: Mapping[str, str] = {
     "connect": "connection", "starttls": "tls", "tls handshake": "tls", "auth": "auth",
 }  # fmt: skip
 
+_BY_OUR_STATUS: Mapping[str, str] = {
+    "4.3.5": "settings", "4.7.4": "tls", "4.7.5": "tls", "4.7.8": "auth", "4.7.10": "tls",
+    "4.7.11": "tls",
+}  # fmt: skip
+"""What we say ourselves of a session that could not begin, or not as the settings demand it."""
+
 _OF_RECIPIENTS = GONE | {"no_such_domain", "mailbox_full"}
 
 
@@ -136,10 +143,15 @@ def _with_kind(outcome: Outcome, rules: Rules) -> Outcome:
 
 
 def _known(outcome: Deferred | Failed) -> str:
-    """What needs no peer's words: there was no peer."""
+    """What needs no peer's words: there was no peer, or its words are not what stopped us."""
+    no_connection = isinstance(outcome, Deferred) and outcome.no_connection
+    if outcome.reply and not no_connection:
+        return ""
+    if kind := _BY_OUR_STATUS.get(outcome.status):
+        return kind
     if outcome.reply:
         return ""
-    if isinstance(outcome, Deferred) and outcome.no_connection:
+    if no_connection:
         return "connection"
     if outcome.phase == "dns" and isinstance(outcome, Deferred):
         return "dns"

@@ -7,7 +7,8 @@ in lower case, as reply_kinds makes a reply: lines joined, addresses left out, c
 _SAID: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("greylisted", (
         "greylist", "graylist", "grey list", "gray list", "grey-list", "gray-list",
-        "come back in", "try again in 5 min", "try again in 300 sec", "retry in 5 min",
+        "come back in", "come back later", "4.7.1 please try again later", "4.7.1 try again later",
+        "try again in 5 min", "try again in 300 sec", "retry in 5 min",
     )),
     ("too_many_recipients", (
         "too many recipients", "too many rcpt", "recipient limit", "recipients per message",
@@ -16,8 +17,9 @@ _SAID: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rate_limited", (
         "rate limit", "ratelimit", "rate-limit", "rate of unsolicited", "throttl", "too quickly",
         "receiving mail at a rate", "too many connections", "too many concurrent", "too many mes",
-        "too many mails", "too many emails", "too many errors", "too many sessions", "slow down",
-        "sending rate", "message rate", "connection rate", "exceeded the rate", "over rate",
+        "too many mails", "too many emails", "too many unknown", "too many errors",
+        "too many sessions", "slow down", "sending rate", "message rate", "connection rate",
+        "exceeded the rate", "over rate",
         "hourly limit", "daily limit", "hourly quota", "sending quota", "sending limit",
         "concurrent connections", "connections per", "connection limit", "connection frequency",
         "messages per", "unexpected volume", "too much mail", "number of connections", "5.7.708",

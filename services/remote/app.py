@@ -15,7 +15,6 @@ from tubepost import subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.mailstore import MailStore
-from tubepost.nats_bus import NatsBus
 from tubepost.runtime import Context
 from tubepost.shard_count import agreed
 from tubepost.tasks import background
@@ -27,11 +26,14 @@ async def serve(settings: Settings, context: Context) -> None:
         control = Control(bus, settings.hostname)
         async with background(control.run()):
             await control.mirror.loaded.wait()
+            metering, suppressions = Metering(time.monotonic), Suppressions(bus, time.time)
+            context.before_metrics.append(metering.measure)
+            context.app.include_router(api.router(suppressions, control, time.time))
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.REMOTE,
-                _remembering(_courier(settings, control), context, bus, control),
+                _remembering(_courier(settings, control), metering, suppressions, control),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
@@ -43,12 +45,8 @@ async def serve(settings: Settings, context: Context) -> None:
 
 
 def _remembering(
-    courier: RemoteCourier, context: Context, bus: NatsBus, control: Control
+    courier: RemoteCourier, metering: Metering, suppressions: Suppressions, control: Control
 ) -> RememberingCourier:
-    """What it learns is shown: suppressions at /v1, counts at /metrics."""
-    metering, suppressions = Metering(time.monotonic), Suppressions(bus, time.time)
-    context.before_metrics.append(metering.measure)
-    context.app.include_router(api.router(suppressions, control, time.time))
     return RememberingCourier(
         courier=courier,
         suppressions=suppressions,

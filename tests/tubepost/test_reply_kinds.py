@@ -27,7 +27,7 @@ def _samples() -> list[tuple[str, str]]:
 
 
 SAMPLES = _samples()
-UNHEARD = {"connection", "dns", "suppressed"}
+UNHEARD = {"connection", "dns", "settings", "suppressed"}
 """Kinds that no peer's words make: what they are about is on our side."""
 
 
@@ -63,7 +63,10 @@ def test_every_phrase_is_of_a_known_kind_and_can_be_found() -> None:
     ("kind", "outcome"),
     [
         ("dns", Deferred(text="MX lookup of x failed temporarily", status="4.4.3", phase="dns")),
-        ("dns", Deferred(text="no address of the relay", status="4.3.5", phase="dns")),
+        ("settings", Deferred(text="no address of the relay", status="4.3.5", phase="dns")),
+        ("tls", Deferred(text="no TLS there", status="4.7.4", no_connection=True, phase="connect")),
+        ("tls", Deferred(text="no TLS there", status="4.7.4", no_connection=True, phase="connect",
+                         reply="502 what?")),
         ("no_such_domain", Failed(text="no host named x", status="5.1.2", phase="dns")),
         ("no_such_domain", Failed(text="its MX record is null", status="5.1.10", phase="dns")),
         ("no_such_domain", Failed(text="no mail exchanger", status="5.4.4", phase="dns")),
