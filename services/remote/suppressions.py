@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 
 from tubepost import subjects
+from tubepost.errors import Unavailable
 from tubepost.keyed import Bucket
 from tubepost.ports import Bus, CaughtUp, Clock
 
@@ -27,6 +28,9 @@ NOT_THERE = 10_000
 
 SCAN = 20_000
 """Entries looked at for one page."""
+
+PATIENCE = 20.0
+"""Seconds for one page: a bus that is away is followed for ever otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,13 @@ class Suppressions:
 
     async def page(self, after: int = 0, *, limit: int, domain: str = "") -> Page:
         """Those that hold, in the order in which they were written; `domain`: only there."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._page(after, limit, domain)
+        except TimeoutError as error:
+            raise Unavailable(f"{subjects.SUPPRESSED} cannot be read now") from error
+
+    async def _page(self, after: int, limit: int, domain: str) -> Page:
         stream = subjects.bucket_stream(subjects.SUPPRESSED)
         every = subjects.bucket_key(subjects.SUPPRESSED, ">")
         found: list[Suppression] = []

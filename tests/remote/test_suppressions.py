@@ -1,6 +1,8 @@
 """The recipients that are not tried: kept, found again, over in time, taken back."""
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
@@ -15,8 +17,9 @@ from services.remote.suppressions import (
 )
 from tests.fakes import FakeClock, MemoryBus
 from tubepost import subjects
+from tubepost.errors import Unavailable
 from tubepost.nats_bus import NatsBus
-from tubepost.ports import Bus, Stored
+from tubepost.ports import Bus, CaughtUp, Stored
 
 ANN = "ann@far.example"
 HELD = Suppression(
@@ -169,6 +172,24 @@ async def test_a_page_looks_at_so_many_and_goes_on(
     found, cursor = await held.page(limit=10, domain="none.example")
     assert (found, cursor) == ([], 3)
     assert await held.page(3, limit=10, domain="none.example") == ([], None)
+
+
+class SilentBus(MemoryBus):
+    """Nothing comes from it, as when there is no connection."""
+
+    async def follow(
+        self, stream: str, subject: str, *, after: int = 0, headers_only: bool = False
+    ) -> AsyncGenerator[Stored | CaughtUp, None]:
+        await asyncio.Event().wait()
+        yield CaughtUp()
+
+
+async def test_a_page_of_a_bus_that_is_away_is_given_up(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suppressions, "PATIENCE", 0)
+    with pytest.raises(Unavailable):
+        await Suppressions(SilentBus(clock), clock).page(limit=10)
 
 
 async def test_on_a_real_server(bus: Bus, clock: FakeClock) -> None:
