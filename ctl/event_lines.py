@@ -82,9 +82,13 @@ def _started(event: Event) -> str:
 
 
 def _attempt(event: Event) -> str:
-    said = [f"{r['address']} {r['outcome']}: {r['text']}" for r in event["recipients"]]
+    said = [f"{r['address']} {r['outcome']}{_kind(r)}: {r['text']}" for r in event["recipients"]]
     retry = f"; next try {stamp(event['next_attempt'])}" if event["next_attempt"] else ""
     return f"{_try(event)}, {event['seconds']:.3f} s: {'; '.join(said)}{retry}{_becomes(event)}"
+
+
+def _kind(recipient: Event) -> str:
+    return f" ({recipient['kind']})" if recipient.get("kind") else ""
 
 
 def _becomes(event: Event) -> str:

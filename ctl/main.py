@@ -19,6 +19,7 @@ from ctl import (
     relay_commands,
     reshard_command,
     send_command,
+    suppression_commands,
 )
 from ctl.client import Refused
 from tubepost.errors import BadInput, TubepostError
@@ -34,6 +35,7 @@ app.add_typer(account_commands.accounts, name="account")
 app.add_typer(control_commands.control, name="control")
 app.add_typer(relay_commands.relay, name="relay")
 app.add_typer(queue_commands.queue, name="queue")
+app.add_typer(suppression_commands.suppression, name="suppression")
 app.command("qstat")(queue_listing.qstat)
 app.command("qread")(queue_listing.qread)
 app.command("send")(send_command.send)

@@ -26,6 +26,7 @@ OPTIONS: dict[str, Any] = {
     "state": _text("pending, held, parked, bounce, done, split, unreadable.", "STATE"),
     "channel": _text("local or remote.", "CHANNEL"),
     "error": _text("Part of a recipient's last reply."),
+    "kind": _text("Kind of a recipient's last trouble, such as mailbox_full.", "KIND"),
     "older": _number("Accepted at least so long ago.", "SECONDS"),
     "newer": _number("Accepted at most so long ago.", "SECONDS"),
     "attempts": Annotated[

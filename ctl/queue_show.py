@@ -65,7 +65,8 @@ def _unit(unit: Shown, now: float) -> Iterator[str]:
         note = unit["note"]
         yield f"  by {note['by']}, {when(note['at'], now)}: {note['why'] or 'no reason given'}"
     for recipient in unit["recipients"]:
-        said = " ".join(word for word in (recipient["status"], recipient["reply"]) if word)
+        kind = f"({recipient['kind']})" if recipient.get("kind") else ""
+        said = " ".join(word for word in (recipient["status"], kind, recipient["reply"]) if word)
         yield "  ".join(["", recipient["address"], recipient["fate"], *([said] if said else [])])
 
 

@@ -86,7 +86,7 @@ def _about(held: Held, began: float) -> dict[str, Any]:
     }
 
 
-def _outcomes(outcomes: Mapping[str, Outcome], new: Record | None) -> list[dict[str, str]]:
+def _outcomes(outcomes: Mapping[str, Outcome], new: Record | None) -> list[dict[str, Any]]:
     """What the log says of each recipient. A deferral that was the last is a failure (SEND-6)."""
     failed = {r.address for r in new.recipients if r.fate is Fate.FAILED} if new else ()
     found = []
@@ -94,7 +94,21 @@ def _outcomes(outcomes: Mapping[str, Outcome], new: Record | None) -> list[dict[
         name, text = NAMES[type(outcome)], outcome.text
         if isinstance(outcome, Deferred) and address in failed:
             name, text = "failure", f"{text}/{retry.EXPIRED}"
-        status = "2.0.0" if isinstance(outcome, Delivered) else outcome.status
-        one = {"address": address, "outcome": name, "status": status, "text": text}
-        found.append({**one, "peer": outcome.peer} if outcome.peer else one)
+        one = {"address": address, "outcome": name, "status": outcome.status, "text": text}
+        found.append(one | _where(outcome))
+    return found
+
+
+def _where(outcome: Outcome) -> dict[str, Any]:
+    """What not every outcome has: a host that was spoken to, a reason."""
+    found: dict[str, Any] = {"peer": outcome.peer} if outcome.peer else {}
+    if outcome.seconds:
+        found["seconds"] = round(outcome.seconds, 4)
+    if isinstance(outcome, Delivered):
+        if outcome.tls:
+            found["tls"] = outcome.tls
+    else:
+        found["kind"] = outcome.kind
+        if outcome.phase:
+            found["phase"] = outcome.phase
     return found

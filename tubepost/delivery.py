@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tubepost import lifecycle, maillog, retry, subjects, verp
+from tubepost import lifecycle, maillog, reply_kinds, retry, subjects, verp
 from tubepost.attempts import Attempts
 from tubepost.errors import Unavailable
 from tubepost.events import NOBODY, Teller
@@ -159,12 +159,14 @@ class Worker:
     async def _outcomes(self, held: Held) -> Mapping[str, Outcome]:
         record = held.record
         try:
-            return await self._courier.deliver(_mail(held, await self._store.body(held)))
+            mail = _mail(held, await self._store.body(held))
+            return reply_kinds.named(await self._courier.deliver(mail))
         except (MissingBody, Unavailable):
             raise
         except Exception:  # noqa: BLE001 - promise 3: an unknown error is temporary
             maillog.bug(f"courier for {held.key}")
-            why = Deferred(text="Internal error; will try again. (#4.3.0)", status="4.3.0")
+            text = "Internal error; will try again. (#4.3.0)"
+            why = Deferred(text=text, status="4.3.0", kind="server_trouble")
         return dict.fromkeys(record.waiting, why)
 
     async def _which_held(self, subject: str, _data: bytes) -> bytes:

@@ -74,18 +74,21 @@ def _after_outcome(
         case Delivered():
             asked = answerable and dsn.wants_success(recipient.notify)
             fate = Fate.UNCONFIRMED if asked and not outcome.reports else Fate.DELIVERED
-            return replace(recipient, fate=fate, reply=_kept(outcome.text), status="2.0.0")
+            return _said(recipient, fate, outcome.text, outcome)
         case Failed():
-            return replace(
-                recipient, fate=Fate.FAILED, reply=_kept(outcome.text), status=outcome.status
-            )
+            return _said(recipient, Fate.FAILED, outcome.text, outcome)
         case Deferred() if not last:
-            return replace(recipient, reply=_kept(outcome.text), status=outcome.status)
+            return _said(recipient, recipient.fate, outcome.text, outcome)
         case Deferred():
             text = outcome.text[: MAX_REPLY - len(retry.EXPIRED) - 1] + "/" + retry.EXPIRED
-            return replace(recipient, fate=Fate.FAILED, reply=_kept(text), status=outcome.status)
+            return _said(recipient, Fate.FAILED, text, outcome)
         case None:
             return recipient
+
+
+def _said(recipient: Recipient, fate: Fate, text: str, outcome: Outcome) -> Recipient:
+    kind = "" if isinstance(outcome, Delivered) else outcome.kind
+    return replace(recipient, fate=fate, reply=_kept(text), status=outcome.status, kind=kind)
 
 
 def after_bounce(record: Record, told: Container[str]) -> Record:
@@ -118,7 +121,8 @@ def after_warning(record: Record) -> Record:
 def parked(record: Record, why: str) -> Record:
     """The record set aside: nothing tries it, nothing bounces it, until an operator has looked."""
     recipients = tuple(
-        replace(r, reply=_kept(why)) if r.fate is Fate.WAITING else r for r in record.recipients
+        replace(r, reply=_kept(why), kind="") if r.fate is Fate.WAITING else r
+        for r in record.recipients
     )
     return replace(record, state=State.PARKED, recipients=recipients)
 

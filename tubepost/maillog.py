@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from tubepost import metrics
-from tubepost.outcome import NAMES, Delivered, Outcome, reason
+from tubepost.outcome import NAMES, Delivered, Outcome
 from tubepost.record import Held, Record, State
 from tubepost.subjects import Key
 
@@ -195,8 +195,11 @@ def attempted(
     for recipient, outcome in outcomes.items():
         name = NAMES[type(outcome)]
         metrics.ATTEMPTS.labels(channel, name).inc()
-        if not isinstance(outcome, Delivered):
-            metrics.NOT_DELIVERED.labels(channel, name, reason(outcome)).inc()
+        if isinstance(outcome, Delivered):
+            more = {"tls": outcome.tls}
+        else:
+            metrics.NOT_DELIVERED.labels(channel, name, outcome.kind).inc()
+            more = {"kind": outcome.kind, "status": outcome.status, "phase": outcome.phase}
         _log.info(
             "delivery." + name,
             mail_id=mail.key.mail_id,
@@ -206,13 +209,26 @@ def attempted(
             text=outcome.text,
             peer=outcome.peer,
             seconds=round(seconds, 4),
+            host_seconds=round(outcome.seconds, 4),
             next_attempt=new.next_attempt if new and new.state is State.PENDING else None,
+            **more,
         )
 
 
 def worker_failed(channel: str, key: Key, why: str) -> None:
     """The bus was away during a delivery; the job will be handed out again."""
     _log.warning("delivery.interrupted", channel=channel, mail_id=key.mail_id, why=why)
+
+
+def suppressed(key: Key, recipient: str, until: float) -> None:
+    """A host said that a recipient is not there: later mails for it fail at once."""
+    metrics.SUPPRESSED.inc()
+    _log.info("recipient.suppressed", mail_id=key.mail_id, recipient=recipient, until=until)
+
+
+def suppression_failed(key: Key, why: str) -> None:
+    """Who is suppressed could not be read, or written: the recipients are tried."""
+    _log.warning("recipient.not_looked_up", mail_id=key.mail_id, why=why)
 
 
 def unreadable(key: Key, why: str) -> None:

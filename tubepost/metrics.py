@@ -39,9 +39,9 @@ ATTEMPTS = Counter(
     "tubepost_delivery_attempts", "Recipients tried, by outcome.", ["channel", "outcome"]
 )
 NOT_DELIVERED = Counter(
-    "tubepost_delivery_reasons",
-    "Recipients deferred or failed, by reason: connection, or the subject of the status code.",
-    ["channel", "outcome", "reason"],
+    "tubepost_delivery_kinds",
+    "Recipients deferred or failed, by kind: in one word why.",
+    ["channel", "outcome", "kind"],
 )
 TLS_FALLBACKS = Counter(
     "tubepost_tls_fallbacks",
@@ -56,6 +56,39 @@ QUEUE_TIME = Histogram(
     "From acceptance to the end of a mail in this unit of the queue.",
     ["channel"],
     buckets=QUEUE_SECONDS,
+)
+REMOTE_CONNECT_SECONDS = Histogram(
+    "tubepost_remote_connect_seconds", "Until a host took the connection.", buckets=SECONDS
+)
+REMOTE_TLS_SECONDS = Histogram(
+    "tubepost_remote_tls_seconds", "Duration of a TLS handshake.", buckets=SECONDS
+)
+REMOTE_TRANSACTION_SECONDS = Histogram(
+    "tubepost_remote_transaction_seconds",
+    "From MAIL to the end of a transaction, in a session of its own or in one that was kept.",
+    ["session"],
+    buckets=SECONDS,
+)
+REMOTE_SESSIONS = Counter(
+    "tubepost_remote_sessions", "Sessions with other hosts that began, by TLS version.", ["tls"]
+)
+REMOTE_SESSIONS_FAILED = Counter(
+    "tubepost_remote_sessions_failed",
+    "Sessions that did not begin, by where they ended.",
+    ["phase"],
+)
+REMOTE_RECENT = Gauge(
+    "tubepost_remote_recent_recipients",
+    "Recipients tried in the last 10 minutes, by destination: the busiest, and all the others.",
+    ["destination", "outcome"],
+)
+REMOTE_RECENT_SECONDS = Gauge(
+    "tubepost_remote_recent_seconds",
+    "Mean duration of an attempt in the last 10 minutes, for the same destinations.",
+    ["destination"],
+)
+SUPPRESSED = Counter(
+    "tubepost_remote_suppressed", "Recipients remembered as gone: later mails fail at once."
 )
 BOUNCES = Counter("tubepost_bounces", "Bounces and other reports, by kind.", ["kind"])
 QUEUE_DEPTH = Gauge("tubepost_queue_records", "Records in the queue, by state.", ["state"])

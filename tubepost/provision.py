@@ -23,7 +23,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
-from tubepost import maillog, shard_count, subjects
+from tubepost import maillog, remote_values, shard_count, subjects
 from tubepost.errors import Unavailable
 from tubepost.nats_pull import NETWORK_ERRORS
 from tubepost.shard_count import Count
@@ -284,7 +284,8 @@ def _buckets(plan: Plan) -> list[StreamConfig]:
         **({"persist_mode": PersistMode.ASYNC} if alone else {}),
     )
     lasting = (subjects.DIRECTORY, subjects.CONTROL, subjects.PAUSES, subjects.SECRETS)
-    return [relay, *(bucket(name) for name in lasting)]
+    suppressed = bucket(subjects.SUPPRESSED, max_age=float(remote_values.LONGEST_SUPPRESSION))
+    return [relay, suppressed, *(bucket(name) for name in lasting)]
 
 
 def _events(plan: Plan) -> StreamConfig:

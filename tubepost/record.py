@@ -72,6 +72,7 @@ class Priority(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """`reply` is the last thing a delivery said about this recipient: text, one line.
+    `kind`: what kind of trouble that was (reply_kinds), "" where it is none.
 
     `notify` and `orcpt` are the parameters of RCPT (RFC 3461 4.1, 4.2) as they were given.
     """
@@ -82,6 +83,7 @@ class Recipient:
     status: str = ""
     notify: str = ""
     orcpt: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,14 @@ def _optional(record: Record) -> tuple[tuple[str, object], ...]:
         ("e", record.envid),
         ("i", int(record.smtputf8)),
         ("o", note and [note.actor, note.why, note.at]),
+        ("t", _encode_kinds(record.recipients)),
     )
+
+
+def _encode_kinds(recipients: tuple[Recipient, ...]) -> list[str]:
+    """Beside the recipients: a release that knows no kinds refuses a recipient with one more."""
+    kinds = [r.kind for r in recipients]
+    return kinds if any(kinds) else []
 
 
 def _encode_recipient(r: Recipient) -> object:
@@ -242,7 +251,7 @@ def decode(header: str | None) -> Record:
             channel=sys.intern(str(wire["ch"])),
             destination=sys.intern(str(wire["d"])),
             sender=sys.intern(str(wire["s"])),
-            recipients=tuple(_decode_recipient(r) for r in wire["r"]),
+            recipients=_decode_recipients(wire["r"], wire.get("t")),
             size=int(wire["sz"]),
             chunks=int(wire.get("k", 0)),
             created=float(wire["c"]),
@@ -268,13 +277,21 @@ def with_group(header: str, group: int) -> str:
     return _compact({**json.loads(header), "g": group})
 
 
-def _decode_recipient(wire: object) -> Recipient:
+def _decode_recipients(wire: list[object], kinds: object) -> tuple[Recipient, ...]:
+    if not isinstance(kinds, list) or len(kinds) != len(wire):
+        return tuple(_decode_recipient(r) for r in wire)
+    return tuple(_decode_recipient(r, sys.intern(str(k))) for r, k in zip(wire, kinds, strict=True))
+
+
+def _decode_recipient(wire: object, kind: str = "") -> Recipient:
     if isinstance(wire, str):
-        return Recipient(wire)
+        return Recipient(wire, kind=kind)
     if isinstance(wire, list) and len(wire) in (4, 6):
         address, fate, *rest = wire
-        said = (sys.intern(str(text)) for text in rest)  # a dead host says the same of all its mail
-        return Recipient(str(address), _FATES[fate], *said)
+        # Interned: a dead host says the same of all its mail.
+        reply, status, *wish = (sys.intern(str(text)) for text in rest)
+        notify, orcpt = wish or ("", "")
+        return Recipient(str(address), _FATES[fate], reply, status, notify, orcpt, kind)
     raise ValueError(f"not a recipient: {wire!r}")
 
 

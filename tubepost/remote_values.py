@@ -3,8 +3,11 @@
 Part of the table in control_values, which finds every Setting of this module.
 """
 
-from tubepost import smtproutes, source_ips, tls_policy
+from tubepost import reply_kinds, smtproutes, source_ips, tls_policy
 from tubepost.setting import Setting, domain, host_patterns, number, one_of, some_of
+
+LONGEST_SUPPRESSION = 31_536_000
+"""Seconds; the bucket forgets what is older."""
 
 SMTPROUTES = Setting(
     "smtproutes",
@@ -69,4 +72,20 @@ CONNECTIONLIFE = Setting(
 )
 CONNECTIONMAILS = Setting(
     "connectionmails", number(1, 100_000), 100, "Mails over one connection, at most.", "remote"
+)
+REPLYKINDS = Setting[tuple[reply_kinds.Rule, ...]](
+    "replykinds",
+    reply_kinds.parse,
+    (),
+    "What kind of trouble a reply is, `kind:regular expression` a line; asked before what is known "
+    "of replies.",
+    "remote",
+)
+SUPPRESS = Setting(
+    "suppress",
+    number(0, LONGEST_SUPPRESSION),
+    0,
+    "Seconds a recipient whom a host refused as unknown or disabled is not tried again: a later "
+    "mail fails at once; 0 = every mail is tried.",
+    "remote",
 )

@@ -17,6 +17,7 @@ CONTROL = "control"
 EVENTS = "EVENTS"
 PAUSES = "pauses"
 SECRETS = "secrets"
+SUPPRESSED = "suppressed"
 
 LOCAL = "local"
 REMOTE = "remote"

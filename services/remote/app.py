@@ -2,12 +2,15 @@
 
 import time
 
-from services.remote import tls
+from services.remote import api, tls
 from services.remote.attempt import RemoteCourier
+from services.remote.metering import Metering
 from services.remote.mx import DnsResolver
 from services.remote.plan import planner
 from services.remote.pool import Pool, limits_of
+from services.remote.remembering import RememberingCourier
 from services.remote.settings import Settings
+from services.remote.suppressions import Suppressions
 from tubepost import remote_values, subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
@@ -24,12 +27,15 @@ async def serve(settings: Settings, context: Context) -> None:
         control = Control(bus, settings.hostname)
         async with background(control.run()):
             await control.mirror.loaded.wait()
-            pool = Pool(limits_of(control))
+            metering, suppressions = Metering(time.monotonic), Suppressions(bus, time.time)
+            context.before_metrics.append(metering.measure)
+            context.app.include_router(api.router(suppressions, control, time.time))
+            pool = Pool(limits_of(control), metering)
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.REMOTE,
-                _courier(settings, control, pool),
+                _remembering(_courier(settings, control, pool), metering, suppressions, control),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
@@ -38,6 +44,18 @@ async def serve(settings: Settings, context: Context) -> None:
             async with agreed(control, settings.shards), pool.open_until(context.stopping):
                 context.ready()
                 await worker.run(context.stopping)
+
+
+def _remembering(
+    courier: RemoteCourier, metering: Metering, suppressions: Suppressions, control: Control
+) -> RememberingCourier:
+    return RememberingCourier(
+        courier=courier,
+        suppressions=suppressions,
+        control=control,
+        clock=time.time,
+        counted=metering,
+    )
 
 
 def _courier(settings: Settings, control: Control, pool: Pool) -> RemoteCourier:

@@ -3,6 +3,7 @@
 It keeps nothing between attempts: when a mail is tried again is the scheduler's.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,7 @@ from services.remote.pool import Pool
 from services.remote.relays import SMTP_PORT, relay_hosts
 from services.remote.terms import Terms
 from tubepost.delivery import Mail
-from tubepost.outcome import Deferred, Failed, Outcome
+from tubepost.outcome import Deferred, Failed, Outcome, timed
 from tubepost.record import Envelope
 
 MAX_HOSTS = 10
@@ -38,7 +39,7 @@ class RemoteCourier:
         plan = self.plan(mail.destination)
         found = await self.hosts(plan, mail.destination)
         if isinstance(found, Deferred | Failed):
-            return dict.fromkeys(mail.recipients, found)
+            return dict.fromkeys(mail.recipients, replace(found, phase="dns"))
         hosts = self.pool.idle_first(found, plan.terms)
         return await self._try_each(hosts[:MAX_HOSTS], plan.terms, mail)
 
@@ -62,14 +63,17 @@ class RemoteCourier:
             if why := self.health.why_not(host):
                 tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False))
                 continue
+            began = time.monotonic()
             result = await self.pool.send(host, terms, envelope, mail.body)
+            seconds = time.monotonic() - began
             if not isinstance(result, TryNext):
                 self.health.answered(host)
+                result = timed(result, seconds)
                 return {**judged, **result} if judged else result
             tried.append(result)
             if result.end is not None:
                 self.health.answered(host)
-                judged |= result.end.outcomes
+                judged |= timed(result.end.outcomes, seconds)
                 envelope = left_of(envelope, result.end)
             elif not (result.ours or result.tls):
                 self.health.failed(host, result.reason)
@@ -92,11 +96,11 @@ def _none_took_it(tried: Sequence[TryNext]) -> Deferred:
             status=last.status,
             reply=last.reply,
             no_connection=last.end is None,
-            phase=last.phase,
+            phase=last.phase or "connect",
         )
     reasons = "".join(f"/{attempt.reason}" for attempt in tried)
     if all(attempt.ours for attempt in tried):  # nothing is known of the destination
         text = f"Sorry, I can't make an SMTP connection: the fault is here. (#4.3.5){reasons}"
         return Deferred(text=text, status="4.3.5")
     text = f"Sorry, I wasn't able to establish an SMTP connection. (#4.4.1){reasons}"
-    return Deferred(text=text, status="4.4.1", no_connection=True)
+    return Deferred(text=text, status="4.4.1", no_connection=True, phase="connect")

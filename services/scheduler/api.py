@@ -47,6 +47,7 @@ class Chosen(BaseModel):
     state: States = ""
     channel: Literal["", "local", "remote"] = ""
     error: str = ""
+    kind: str = ""
     older: float = Field(0, ge=0)
     newer: float = Field(0, ge=0)
     attempts: int = Field(0, ge=0)

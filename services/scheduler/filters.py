@@ -18,8 +18,9 @@ class Filter:
     """ "" and 0 mean: any.
 
     `domain`: the destination's, or a recipient's. `sender`, `recipient`: an address, or `@domain`;
-    `<>` is the sender of bounces. `error`: part of a recipient's last reply. `older`, `newer`:
-    seconds since it was accepted. `attempts`: at least so many. Case does not matter.
+    `<>` is the sender of bounces. `error`: part of a recipient's last reply; `kind`: what kind of
+    trouble that was (tubepost.reply_kinds). `older`, `newer`: seconds since it was accepted.
+    `attempts`: at least so many. Case does not matter.
     """
 
     domain: str = ""
@@ -28,6 +29,7 @@ class Filter:
     state: str = ""
     channel: str = ""
     error: str = ""
+    kind: str = ""
     older: float = 0
     newer: float = 0
     attempts: int = 0
@@ -76,6 +78,11 @@ def _error(text: str, _now: float) -> Test:
     return lambda record: any(part in r.reply.lower() for r in record.recipients)
 
 
+def _kind(text: str, _now: float) -> Test:
+    kind = text.lower()
+    return lambda record: any(r.kind == kind for r in record.recipients)
+
+
 _TESTS: dict[str, Callable[[Any, float], Test]] = {
     "state": lambda state, _: lambda record: record.state == state,
     "channel": lambda channel, _: lambda record: record.channel == channel,
@@ -85,5 +92,6 @@ _TESTS: dict[str, Callable[[Any, float], Test]] = {
     "domain": _domain,
     "sender": _sender,
     "recipient": _recipient,
+    "kind": _kind,
     "error": _error,
 }

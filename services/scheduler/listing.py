@@ -198,6 +198,7 @@ def recipient(r: Recipient, channel: str) -> Shown:
         "fate": r.fate.name.lower(),
         "reply": r.reply,
         "status": r.status,
+        "kind": r.kind,
     }
 
 

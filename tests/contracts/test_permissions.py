@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from services.remote.suppressions import Suppression, Suppressions
 from tests.conftest import PLAN
 from tests.contracts.guarded import SERVICES, Connect
 from tests.contracts.reading import PATIENCE, reading, until_caught_up
@@ -248,4 +249,17 @@ async def test_scheduler_pauses_and_looks_a_mail_up(
     await store.forget_key(key)
     assert await store.keys_of(MAIL_ID) == []
     running.cancel()
+    assert complaints == []
+
+
+async def test_remote_keeps_finds_lists_and_removes_suppressions(
+    connect: Connect, complaints: list[str]
+) -> None:
+    suppressions = Suppressions(await connect("remote"), FakeClock())
+    held = Suppression(address="joe@x.y", until=2e9, at=1e9, status="5.1.1", reply="550 no")
+    await suppressions.add(held)
+    assert await suppressions.get("joe@x.y") == held
+    assert await suppressions.page(limit=10) == ([held], None)
+    await suppressions.remove("joe@x.y")
+    assert await suppressions.get("joe@x.y") is None
     assert complaints == []

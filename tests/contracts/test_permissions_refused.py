@@ -57,19 +57,25 @@ NO_SECRETS = (
     "$JS.API.STREAM.MSG.GET.KV_secrets",
     "$KV.secrets.account.x.y",
 )
+NO_SUPPRESSIONS = (
+    "$JS.API.CONSUMER.CREATE.KV_suppressed",
+    "$JS.API.DIRECT.GET.KV_suppressed.$KV.suppressed.x",
+    "$KV.suppressed.x",
+)
 RATES = (subjects.RATES, subjects.RATES_WANTED, subjects.rates_for("x"))
 JOBS = "$JS.API.CONSUMER.MSG.NEXT.DISPATCH"
 MUST_NOT_PUBLISH = {
     "smtpd": (*NO_STREAMS, *NO_SETTINGS, *NO_SECRETS, *NO_QUEUE_READS, "w.done.0",
-              "ctl.0.list", "event.queue", f"{JOBS}.local"),
-    "scheduler": (*NO_SETTINGS, *RATES, "$KV.secrets.account.x.y"),
+              *NO_SUPPRESSIONS, "ctl.0.list", "event.queue", f"{JOBS}.local"),
+    "scheduler": (*NO_SETTINGS, *RATES, "$KV.secrets.account.x.y", "$KV.suppressed.x"),
     "local": (*NO_STREAMS, *NO_SETTINGS, *NO_SECRETS, *RATES, "auth.check", "mail.m.0",
-              f"{JOBS}.remote", "$JS.ACK.DISPATCH.remote.1.1.1.1.1",
+              *NO_SUPPRESSIONS, f"{JOBS}.remote", "$JS.ACK.DISPATCH.remote.1.1.1.1.1",
               "$JS.API.DIRECT.GET.KV_relay.x"),
     "remote": (*NO_STREAMS, *NO_SETTINGS, *NO_SECRETS, *RATES, *NO_PASSWORDS, "auth.check",
                "mail.m.0",
                f"{JOBS}.local", "$JS.ACK.DISPATCH.local.1.1.1.1.1"),
-    "popauth": (*NO_STREAMS, *RATES, *NO_QUEUE_READS, "q.0.m.0", "mail.m.0", f"{JOBS}.local",
+    "popauth": (*NO_STREAMS, *NO_SUPPRESSIONS,
+                *RATES, *NO_QUEUE_READS, "q.0.m.0", "mail.m.0", f"{JOBS}.local",
                 "event.mail.abc"),
 }  # fmt: skip
 MUST_NOT_SUBSCRIBE = (

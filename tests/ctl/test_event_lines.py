@@ -57,6 +57,18 @@ OPERATOR = {**lives.common("operator", "", 1, "scheduler"), "unit": "", "action"
             ),
         ),
         (
+            lives.attempt(
+                {**lives.outcome(ANN, "deferral", "452 full"), "kind": "mailbox_full"},
+                began=0,
+                at=0.4,
+                state="held",
+            ),
+            (
+                "attempt 1 remote far.example, 0.400 s: ann@far.example deferral (mailbox_full): "
+                "452 full"
+            ),
+        ),
+        (
             lives.SEVERAL[4],
             (
                 "attempt 2 of unit 1 remote far.example, 0.500 s: bob@far.example success: "

@@ -143,6 +143,24 @@ def test_the_relay_list_is_empty_without_logins_that_may_be_listed(shared: Platf
     assert shared.json("relay", "list") == []
 
 
+def test_a_recipient_is_suppressed_and_tried_again(shared: Platform) -> None:
+    off = "tubepost: the setting suppress is 0: every mail is tried, whatever stands here\n"
+    add = ("suppression", "add", "Ann@Far.Example", "--days", "1", "--reason", "asked us")
+    done = shared.command(*add)
+    assert (done.returncode, done.stderr.decode()) == (0, off)
+    shared.ok("control", "set", "suppress", "86400")
+    assert shared.ok(*add) == shared.ok("suppression", "show", "ann@far.example")
+    [held] = shared.json("suppression", "list", "--domain", "far.example")
+    assert (held["address"], held["reply"], held["mail_id"]) == ("Ann@far.example", "asked us", "")
+    assert shared.ok("suppression", "remove", "ann@far.example") == ""
+    assert shared.ok("suppression", "list") == ""
+    why = refused(shared, "suppression", "show", "ann@far.example")
+    assert why == "ann@far.example is not suppressed; see: tubepost suppression list"
+    shared.ok("suppression", "add", "bob@far.example")
+    assert shared.ok("suppression", "clear", "--all") == "removed: 1\n"
+    shared.ok("control", "set", "suppress", "0")
+
+
 @pytest.mark.parametrize(
     "args",
     [

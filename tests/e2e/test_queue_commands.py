@@ -124,13 +124,15 @@ def test_show(platform: Platform) -> None:
     assert one["next_attempt"] > mail["created"]
     [bob] = one["recipients"]
     assert LATER in bob["reply"]
-    assert (bob["status"], bob["done"]) == ("4.7.1", False)
+    assert (bob["status"], bob["kind"], bob["done"]) == ("4.7.1", "greylisted", False)
     lines = platform.ok("queue", "show", f"#{mail_id}").splitlines()
     assert lines[0] == f"#{mail_id}  {mail['size']}  <{JOE}>  pending"
     assert lines[1].startswith("accepted 20")
     assert "unit 0  remote  far.example  pending  waiting" in lines
     assert any(line.startswith("  attempts 1, next try 20") for line in lines)
-    assert any(line.startswith("  bob@far.example  waiting  4.7.1 ") for line in lines)
+    assert any(line.startswith("  bob@far.example  waiting  4.7.1 (greylisted) ") for line in lines)
+    [listed] = platform.json("qread", "--kind", "greylisted", "--recipient", "bob@far.example")
+    assert listed["id"] == mail_id
     assert lines[-1] == "Subject: hello"
     body = platform.command("queue", "show", mail_id, "--body").stdout
     assert body.startswith(b"Received: ")

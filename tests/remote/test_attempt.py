@@ -77,6 +77,7 @@ async def test_mail_goes_to_the_exchanger(zone: DnsServer) -> None:
     async with listening(speaking(peer)) as port:
         outcomes = await attempt(courier(zone, port))
     assert isinstance(the_one(outcomes), Delivered)
+    assert the_one(outcomes).seconds > 0
     assert peer.lines[0] == "EHLO me.example"
     assert peer.bodies == [b"hello\r\n"]
 
@@ -223,7 +224,9 @@ async def test_all_greetings_failing_is_temporary(zone: DnsServer) -> None:
     async with listening(speaking(MemoryPeer(), b"554 5.7.1 no\r\n")) as port:
         outcome = the_one(await attempt(courier(zone, port), "backup.example"))
     text = "Connected to 127.0.0.1 but greeting failed./Remote host said: 554 5.7.1 no"
-    assert outcome == Deferred(text=text, status="4.4.2", reply="554 5.7.1 no", no_connection=True)
+    assert outcome == Deferred(
+        text=text, status="4.4.2", reply="554 5.7.1 no", no_connection=True, phase="connect"
+    )
 
 
 async def test_no_connection_to_any_host(zone: DnsServer, unused_tcp_port: int) -> None:
@@ -232,11 +235,14 @@ async def test_no_connection_to_any_host(zone: DnsServer, unused_tcp_port: int) 
         "Sorry, I wasn't able to establish an SMTP connection. (#4.4.1)"
         "/127.0.0.2: connection refused/127.0.0.1: connection refused"
     )
-    assert outcome == Deferred(text=text, status="4.4.1", no_connection=True)
+    assert outcome == Deferred(text=text, status="4.4.1", no_connection=True, phase="connect")
+    assert outcome.seconds == 0, "no host took any"
 
 
 async def test_unknown_domain_fails_for_all(zone: DnsServer) -> None:
     outcome = the_one(await attempt(courier(zone, 1), "absent.example"))
+    assert isinstance(outcome, Failed)
+    assert outcome.phase == "dns"
     assert isinstance(outcome, Failed)
     assert outcome.status == "5.1.2"
 

@@ -10,7 +10,9 @@ from tests.scheduler.units import NOW, key, record
 from tubepost.record import Held, Recipient, Record, State
 
 LATER = NOW + 3600
-ANN = Recipient("Ann@Far.example", reply="451 Greylisted, try later", status="4.7.1")
+ANN = Recipient(
+    "Ann@Far.example", reply="451 Greylisted, try later", status="4.7.1", kind="greylisted"
+)
 MAIL = record(ANN, attempts=3)
 
 
@@ -29,6 +31,7 @@ def matches(chosen: Filter, what: Record = MAIL) -> bool:
         ({"state": "pending"}, {"state": "held"}),
         ({"channel": "remote"}, {"channel": "local"}),
         ({"error": "greylisted"}, {"error": "no such user"}),
+        ({"kind": "Greylisted"}, {"kind": "grey"}),
         ({"older": 3600}, {"older": 3601}),
         ({"newer": 3600}, {"newer": 3599}),
         ({"attempts": 3}, {"attempts": 4}),

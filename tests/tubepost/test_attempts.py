@@ -46,7 +46,9 @@ def test_an_attempt_has_what_came_of_each_recipient(clock: FakeClock) -> None:
     began = clock()
     outcomes: dict[str, Outcome] = {
         JOE: Delivered(text="ok", peer="192.0.2.1"),
-        ANN: Deferred(text="busy", status="4.2.1"),
+        ANN: Deferred(
+            text="busy", status="4.2.1", kind="rate_limited", phase="rcpt", seconds=1.50004
+        ),
     }
     assert stored(clock, outcomes) == {
         "event": "attempt",
@@ -66,7 +68,15 @@ def test_an_attempt_has_what_came_of_each_recipient(clock: FakeClock) -> None:
                 "text": "ok",
                 "peer": "192.0.2.1",
             },
-            {"address": ANN, "outcome": "deferral", "status": "4.2.1", "text": "busy"},
+            {
+                "address": ANN,
+                "outcome": "deferral",
+                "status": "4.2.1",
+                "text": "busy",
+                "seconds": 1.5,
+                "kind": "rate_limited",
+                "phase": "rcpt",
+            },
         ],
         "state": "pending",
         "next_attempt": RULES.next_attempt(RECORD.created, began + 2, "remote", 1),

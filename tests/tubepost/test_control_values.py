@@ -15,6 +15,7 @@ NUMBERS = {
     "connectionidle": (0, 300, 5),
     "connectionlife": (1, 86_400, 300),
     "connectionmails": (1, 100_000, 100),
+    "suppress": (0, 31_536_000, 0),
     "queuelifetime": (0, 31_536_000, 604_800),
     "retryjitter": (0, 4, 4),
     "concurrencylocal": (0, 10_000, 100),
@@ -23,7 +24,7 @@ NUMBERS = {
     "delaywarning": (0, 31_536_000, 0),
 }
 WORDS = ["retryschedule"]
-LISTS = ["smtproutes", "destinations"]
+LISTS = ["smtproutes", "destinations", "replykinds"]
 
 OF_SMTP = [s for s in vars(smtp_values).values() if isinstance(s, Setting)]
 OF_REMOTE = [s for s in vars(remote_values).values() if isinstance(s, Setting)]

@@ -28,6 +28,17 @@ async def test_a_delivered_mail_leaves_the_queue(memory_bus: MemoryBus, clock: F
     ]
 
 
+async def test_what_was_not_delivered_gets_its_kind(
+    memory_bus: MemoryBus, clock: FakeClock
+) -> None:
+    async with working(memory_bus, clock, everyone(Failed(text="no", status="5.1.1"))) as rig:
+        held = await rig.accept()
+        await rig.finished(await rig.send(held))
+        left = await rig.store.read(held.key)
+    assert left is not None
+    assert [r.kind for r in left.record.recipients] == ["unknown_user"]
+
+
 async def test_a_big_body_reaches_the_courier(memory_bus: MemoryBus, clock: FakeClock) -> None:
     body = bytes(range(256)) * (INLINE_LIMIT // 256) + b"more"
     async with working(memory_bus, clock, everyone(Delivered(text="ok"))) as rig:

@@ -98,6 +98,15 @@ def test_what_was_said_is_kept_with_the_recipient() -> None:
     assert new.recipients[1] == Recipient(B, Fate.FAILED, "no", "5.0.0")
 
 
+def test_the_kind_of_trouble_is_kept_while_there_is_trouble() -> None:
+    later, no = Deferred(text="x", kind="greylisted"), Failed(text="x", kind="spam")
+    first = tried(mail(A, B), {A: later, B: no})
+    assert [r.kind for r in first.recipients] == ["greylisted", "spam"]
+    second = tried(first, {A: Delivered(text="ok")}, age=400)
+    assert [r.kind for r in second.recipients] == ["", "spam"]
+    assert tried(mail(A), {A: later}, age=WEEK + 1).recipients[0].kind == "greylisted"
+
+
 def test_a_delivered_recipient_is_not_touched_again() -> None:
     first = tried(mail(A, B), {A: Delivered(text="ok"), B: Deferred(text="later")})
     second = tried(first, {A: Failed(text="no"), B: Delivered(text="ok")}, age=400)

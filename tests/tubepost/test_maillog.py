@@ -63,8 +63,10 @@ def test_each_call_is_one_line(call: Callable[[], None], event: str, level: str)
 
 def test_an_attempt_has_a_line_for_each_recipient() -> None:
     outcomes: dict[str, Outcome] = {
-        "a@x.y": Delivered(text="ok", peer="192.0.2.1"),
-        "b@x.y": Deferred(text="busy"),
+        "a@x.y": Delivered(text="ok", peer="192.0.2.1", tls="TLSv1.3 X"),
+        "b@x.y": Deferred(
+            text="busy", status="4.2.2", kind="mailbox_full", phase="rcpt", seconds=0.0612345
+        ),
         "c@x.y": Failed(text="no"),
     }
     with capture_logs() as lines:
@@ -84,8 +86,19 @@ def test_an_attempt_has_a_line_for_each_recipient() -> None:
         "text": "ok",
         "peer": "192.0.2.1",
         "seconds": 0.1235,
+        "host_seconds": 0.0,
         "next_attempt": 500.0,
+        "tls": "TLSv1.3 X",
     }
+    assert (
+        lines[1].items()
+        >= {
+            "status": "4.2.2",
+            "kind": "mailbox_full",
+            "phase": "rcpt",
+            "host_seconds": 0.0612,
+        }.items()
+    )
 
 
 def test_a_mail_that_is_gone_has_no_next_attempt() -> None:

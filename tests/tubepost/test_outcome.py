@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from tubepost.outcome import (
     MAX_TEXT,
     Deferred,
+    Delivered,
     Failed,
     one_line,
     peer_in,
-    reason,
     said_in,
     status_of,
+    timed,
 )
 
 
@@ -65,21 +66,12 @@ def test_general_status_by_default() -> None:
     assert (Deferred(text="x").status, Failed(text="x").status) == ("4.0.0", "5.0.0")
 
 
-@pytest.mark.parametrize(
-    ("outcome", "word"),
-    [
-        (Deferred(text="x", status="4.4.1", no_connection=True), "connection"),
-        (Deferred(text="x", status="4.2.2"), "mailbox"),
-        (Deferred(text="x", status="4.4.3"), "network"),
-        (Failed(text="x", status="5.7.26"), "policy"),
-        (Failed(text="x", status="5.1.1"), "address"),
-        (Failed(text="x"), "other"),
-        (Failed(text="x", status="5.9.1"), "other"),
-        (Failed(text="x", status="nonsense"), "other"),
-    ],
-)
-def test_the_reason_in_one_word(outcome: Deferred | Failed, word: str) -> None:
-    assert reason(outcome) == word
+def test_the_seconds_a_host_took_are_everybody_s_who_shares_its_outcome() -> None:
+    done, busy = Delivered(text="ok"), Deferred(text="busy")
+    found = timed({"a": done, "b": busy, "c": done}, 1.5)
+    assert found == {"a": done, "b": busy, "c": done}, "how long it took makes no other outcome"
+    assert {outcome.seconds for outcome in found.values()} == {1.5}
+    assert found["a"] is found["c"]
 
 
 AT = "192.0.2.1"

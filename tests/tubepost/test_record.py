@@ -32,6 +32,8 @@ RECIPIENTS = st.one_of(
     st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT),
     st.builds(Recipient, TEXT, SETTLED, st.just(""), TEXT),
     st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT, TEXT, TEXT),
+    st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT, TEXT, TEXT, TEXT),
+    st.builds(Recipient, TEXT, kind=TEXT),
 )
 RECORDS = st.builds(
     Record,
@@ -185,3 +187,14 @@ def test_waiting_are_those_whose_fate_is_open() -> None:
 def test_inline_is_a_record_whose_payload_is_the_body(state: State, chunks: int) -> None:
     inline = Record(**_with(state=state, chunks=chunks)).inline
     assert inline == (chunks == 0 and state not in (State.SPLIT, State.GROUP))
+
+
+@pytest.mark.parametrize("kinds", [["spam"], "spam", {"a": 1}, None, ["a", "b", "c"]])
+def test_kinds_that_fit_no_recipients_are_left_out(kinds: object) -> None:
+    """As an older release leaves them behind; it does not know that they are to be kept in step."""
+    two = Record(**_with(recipients=(Recipient("a@x.y", kind="spam"), Recipient("b@x.y"))))
+    wire = json.loads(encode(two))
+    assert wire["t"] == ["spam", ""]
+    assert wire["r"] == ["a@x.y", "b@x.y"], "what an older release reads"
+    found = decode(json.dumps(wire | {"t": kinds}))
+    assert [(r.address, r.kind) for r in found.recipients] == [("a@x.y", ""), ("b@x.y", "")]

@@ -26,6 +26,8 @@ TAKEN: dict[str, list[Lines]] = {
     "connectionidle": [("0",), ("300",)],
     "connectionlife": [("1",), ("86400",)],
     "connectionmails": [("1",), ("100000",)],
+    "suppress": [("0",), ("31536000",)],
+    "replykinds": [(), ("spam:^550 5\\.7\\.1 .*contains", "held_back:needs (approval|review)")],
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtproutes": [("example.org",), ("a.example:relay:0",)],
@@ -47,6 +49,8 @@ REFUSED: dict[str, list[Lines]] = {
     "connectionidle": [("-1",), ("301",)],
     "connectionlife": [("0",), ("86401",)],
     "connectionmails": [("0",), ("100001",)],
+    "suppress": [("-1",), ("31536001",), ("a week",)],
+    "replykinds": [("spam",), ("Spam:x",), ("spam:(",), ("spam:(a+)+",)],
 }
 
 
