@@ -21,6 +21,7 @@ BUCKETS = (
     subjects.CONTROL,
     subjects.PAUSES,
     subjects.SECRETS,
+    subjects.HOSTS,
 )
 RELAY_WINDOW = 10_800.0
 

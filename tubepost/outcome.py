@@ -42,6 +42,7 @@ class Deferred:
     peer: str = ""
     reply: str = ""  # what the peer said, for Diagnostic-Code; empty where no peer spoke
     no_connection: bool = False  # the destination itself could not be reached
+    not_before: float = 0.0  # no host of it is tried before this instant (seconds since 1970)
     phase: str = ""  # where in the session it happened: events.Phase of remote, or `dns`, `connect`
     kind: str = ""  # in one word what kind of trouble it is: reply_kinds
 

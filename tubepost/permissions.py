@@ -59,7 +59,12 @@ def rights(shards: int) -> dict[str, Rights]:
             (_inbox("scheduler"), subjects.DONE_HINT_ANY, subjects.VIEW_ANY, *schedulers),
             answers=True,
         ),
-        "remote": _worker("remote", shards, [subjects.CONTROL]),
+        "remote": _worker(
+            "remote",
+            shards,
+            [subjects.CONTROL, subjects.HOSTS],
+            writes=(subjects.bucket_key(subjects.HOSTS, ">"),),
+        ),
         "local": _worker("local", shards, shared, hears=(subjects.QUOTA_ROOM,)),
         "popauth": Rights(
             (
@@ -91,7 +96,12 @@ def _reads(buckets: Iterable[str]) -> list[str]:
 
 
 def _worker(
-    channel: str, shards: int, buckets: Iterable[str], hears: tuple[str, ...] = ()
+    channel: str,
+    shards: int,
+    buckets: Iterable[str],
+    *,
+    hears: tuple[str, ...] = (),
+    writes: tuple[str, ...] = (),
 ) -> Rights:
     """Takes its channel's jobs, reads records and bodies, writes outcomes, ends records."""
     queue = [
@@ -107,6 +117,7 @@ def _worker(
     return Rights(
         (
             "q.>",
+            *writes,
             subjects.EVENT_MAIL_ANY,
             subjects.DONE_HINT_ANY,
             subjects.INFLIGHT_ANY,

@@ -20,3 +20,10 @@ TIMEOUTCONNECT = Setting(
 TIMEOUTREMOTE = Setting(
     "timeoutremote", number(1, 86_400), 1200, "Seconds to wait for a reply, at most.", "remote"
 )
+HOSTBACKOFF = Setting(
+    "hostbackoff",
+    number(0, 86_400),
+    3600,
+    "Seconds an address of another host that failed twice is left alone at most; 0 = never.",
+    "remote",
+)

@@ -17,6 +17,7 @@ CONTROL = "control"
 EVENTS = "EVENTS"
 PAUSES = "pauses"
 SECRETS = "secrets"
+HOSTS = "hosts"
 
 LOCAL = "local"
 REMOTE = "remote"

@@ -2,12 +2,14 @@
 
 import time
 
+from services.remote import hosts_api
 from services.remote.attempt import RemoteCourier
+from services.remote.host_health import SharedHealth
 from services.remote.mx import DnsResolver
 from services.remote.plan import planner
 from services.remote.pool import Pool
 from services.remote.settings import Settings
-from tubepost import subjects
+from tubepost import remote_values, subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.mailstore import MailStore
@@ -22,25 +24,29 @@ async def serve(settings: Settings, context: Context) -> None:
         control = Control(bus, settings.hostname)
         async with background(control.run()):
             await control.mirror.loaded.wait()
+            health = SharedHealth(bus, time.time, lambda: control.get(remote_values.HOSTBACKOFF))
+            context.app.include_router(hosts_api.router(health))
+            context.before_metrics.append(health.measure)
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.REMOTE,
-                _courier(settings, control),
+                _courier(settings, control, health),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
                 events=events,
             )
-            async with agreed(control, settings.shards):
+            async with agreed(control, settings.shards), background(health.run()):
                 context.ready()
                 await worker.run(context.stopping)
 
 
-def _courier(settings: Settings, control: Control) -> RemoteCourier:
+def _courier(settings: Settings, control: Control, health: SharedHealth) -> RemoteCourier:
     servers = settings.nameserver_ips
     return RemoteCourier(
         plan=planner(control, settings.source_address),
         resolver=DnsResolver(servers, port=settings.nameserver_port, seconds=settings.dns_seconds),
         pool=Pool(),
+        health=health,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.remote.connection import TryNext
-from services.remote.health import Health, Unknown
+from services.remote.health import Health, Unknown, all_wait_until
 from services.remote.mx import Found, Host, Resolver
 from services.remote.plan import Plan, Planner
 from services.remote.pool import Pool
@@ -67,9 +67,11 @@ class RemoteCourier:
             if not isinstance(result, TryNext):
                 self.health.answered(host)
                 return result
-            self.health.failed(host, result.reason)
+            if result.host_fault:
+                self.health.failed(host, result.reason)
             tried.append(result)
-        return dict.fromkeys(mail.recipients, _none_took_it(tried))
+        outcome = replace(_none_took_it(tried), not_before=all_wait_until(self.health, hosts))
+        return dict.fromkeys(mail.recipients, outcome)
 
 
 def _at(port: int, found: Found) -> Found:

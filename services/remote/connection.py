@@ -9,11 +9,12 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import cast
 
 from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
+from services.remote.health import is_ours
 from services.remote.mx import Host
 from services.remote.smtp_client import SmtpClient
 from services.remote.terms import Terms
@@ -23,11 +24,15 @@ from tubepost.record import Envelope
 
 @dataclass(frozen=True, slots=True)
 class TryNext:
-    """This host got no MAIL command. `reason`: a sentence. `connected`: whether TCP did."""
+    """This host got no MAIL command. `reason`: a sentence. `connected`: whether TCP did.
+
+    `host_fault`: any other mail would have met the same (see health).
+    """
 
     reason: str
     connected: bool
     reply: str = ""
+    host_fault: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -68,7 +73,8 @@ class Session:
         try:
             await _connect(link, host, terms)
         except OSError as error:  # TimeoutError is one of them
-            return TryNext(f"{host.ip}: {_why(error)}", connected=False)
+            reason = f"{host.ip}: {_why(error)}"
+            return TryNext(reason, connected=False, host_fault=not is_ours(error))
         session = cls(link, machine, Opened(connected=time.monotonic() - began))
         try:
             problem = await session._greet(host)
@@ -78,7 +84,8 @@ class Session:
         if problem is None:
             return session
         session.close()
-        return TryNext(problem.text, connected=True, reply=problem.reply)
+        fault = problem.host_fault
+        return TryNext(problem.text, connected=True, reply=problem.reply, host_fault=fault)
 
     async def _greet(self, host: Host) -> Unusable | None:
         """Runs the greeting to its end; what went wrong, if anything did."""

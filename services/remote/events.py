@@ -1,7 +1,7 @@
 """What the SMTP machine tells its shell: the phase it is in, and events. Pure; no behaviour."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tubepost.outcome import Outcome
@@ -44,10 +44,14 @@ class MailEnd:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """The session ended while no mail was under way. `text`: qmail's sentence, as in an Outcome."""
+    """The session ended while no mail was under way. `text`: qmail's sentence, as in an Outcome.
+
+    `host_fault`: it says something about the host, whoever calls: its greeting was no welcome.
+    """
 
     text: str
     reply: str = ""
+    host_fault: bool = field(default=False, compare=False)
 
 
 Event = Ready | StartTls | MailEnd | Unusable

@@ -275,7 +275,8 @@ class SmtpClient:
 
     def _greeting_failed(self, reply: Reply) -> None:
         what = f"Connected to {self._peer} but greeting failed"
-        self._events.append(Unusable(judged(reply, self._peer, what).text, reply.said))
+        text = judged(reply, self._peer, what).text
+        self._events.append(Unusable(text, reply.said, host_fault=True))
         self._close(b"QUIT\r\n")
 
     def _out_of_step(self, reply: Reply) -> None:
@@ -293,7 +294,8 @@ class SmtpClient:
         text = f"Connected to {self._peer} but {problem}. {doubt}(#{status})"
         text += f"/{REMOTE_SAID}{said}" if said else ""
         if mail is None:
-            self._events.append(Unusable(text, said))
+            greeting = self.phase in (Phase.BANNER, Phase.EHLO, Phase.HELO)
+            self._events.append(Unusable(text, said, host_fault=greeting))
         else:
             why = Deferred(text=text, status=status, peer=self._peer, reply=said)
             self._events.append(MailEnd(mail.outcomes | dict.fromkeys(mail.waiting, why)))

@@ -7,21 +7,11 @@ tcpto, shared by all workers); then one unit tries whether it is back.
 
 from math import inf
 
+from tubepost.backoff import PATIENCE, wait
 from tubepost.destination_limits import Limit
-from tubepost.retry import chance
 
 START = 5
 """Units at once for a destination nothing is known of."""
-
-PATIENCE = 2
-"""Failures to connect, without an answer between them, after which it is backed off."""
-
-FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0
-"""Seconds a back-off lasts: the first one, and no other longer than that. Each doubles."""
-
-SPREAD = 0.1
-"""Share of a wait it may be shorter or longer: destinations that failed together do not return
-together."""
 
 UNLIMITED = Limit(1_000_000)
 """Of a local destination: only its channel limits it."""
@@ -131,9 +121,3 @@ class Destination:
         """The first instant its rate allows; a second's worth may go at once."""
         rate = self.limit.rate
         return self._next - (max(1.0, rate) - 1) / rate if rate else 0.0
-
-
-def wait(name: str, doublings: int) -> float:
-    """Seconds a back-off lasts, after that many probes that failed too."""
-    spread = SPREAD * (2 * chance(f"{name} {doublings}") - 1)
-    return float(min(FIRST_WAIT * 2 ** min(doublings, 16), LONGEST_WAIT) * (1 + spread))

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from services.remote.host_health import SharedHealth
+from services.remote.mx import Host
 from tests.conftest import PLAN
 from tests.contracts.guarded import SERVICES, Connect
 from tests.contracts.reading import PATIENCE, reading, until_caught_up
@@ -26,6 +28,7 @@ from tubepost.relay_list import RelayList
 from tubepost.retry import Rules
 from tubepost.routing import Route
 from tubepost.subjects import Key
+from tubepost.tasks import background
 
 ROUTES = {"local": Route("local", "example.org"), "remote": Route("remote", "example.net")}
 CLIENT = "198.51.100.7"
@@ -150,6 +153,19 @@ async def test_smtpd_tells_another_smtpd_its_rates(connect: Connect, complaints:
         await one.tell(subject, b"1")
         async with asyncio.timeout(PATIENCE):
             assert await heard.get() == (subject, b"1")
+    assert complaints == []
+
+
+async def test_remotes_share_what_they_know_of_hosts(
+    connect: Connect, complaints: list[str]
+) -> None:
+    one, two = [SharedHealth(await connect("remote"), FakeClock(), lambda: 60.0) for _ in range(2)]
+    host = Host("mx.far.example", "192.0.2.7")
+    async with background(one.run(), two.run()), asyncio.timeout(PATIENCE):
+        one.failed(host, "timed out")
+        one.failed(host, "timed out")
+        while not two.opens(host):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     assert complaints == []
 
 

@@ -22,6 +22,7 @@ THINGS: dict[str, tuple[str, str]] = {
             subjects.LEASES,
             subjects.PAUSES,
             subjects.SECRETS,
+            subjects.HOSTS,
         )
     },
 }

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.destination import FIRST_WAIT, LONGEST_WAIT, START, Destination, wait
+from services.scheduler.destination import START, Destination
 from tests.scheduler.units import NOW
+from tubepost.backoff import FIRST_WAIT, LONGEST_WAIT, wait
 from tubepost.destination_limits import Limit
 
 NAME = "far.example"

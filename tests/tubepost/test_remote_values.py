@@ -13,12 +13,14 @@ TAKEN: dict[str, list[Lines]] = {
     "helohost": [("out.example.org",)],
     "timeoutconnect": [("1",), ("3600",)],
     "timeoutremote": [("1",), ("86400",)],
+    "hostbackoff": [("0",), ("86400",)],
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtproutes": [("example.org",), ("a.example:relay:0",)],
     "helohost": [("two words",), ("a.example", "b.example")],
     "timeoutconnect": [("0",), ("3601",), ("soon",)],
     "timeoutremote": [("0",), ("86401",)],
+    "hostbackoff": [("86401",), ("-1",), ("long",)],
 }
 
 

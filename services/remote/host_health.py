@@ -1,0 +1,177 @@
+"""Health that all workers share: a bucket with an entry for each host that failed.
+
+Each worker has it in memory. It is written behind a delivery's back, at a failure and at the first
+answer after one; while the bus is away each worker knows what it has seen itself. Whoever is first
+behind a back-off claims the try by writing it: within the milliseconds that takes to get round
+others may try too, one of each worker at most.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from services.remote import standing
+from services.remote.mx import Host
+from services.remote.standing import Standing
+from tubepost import maillog, metrics, subjects
+from tubepost.errors import StoreFull, Unavailable
+from tubepost.keyed import Bucket
+from tubepost.ports import Bus, Clock, Stored
+from tubepost.tasks import background
+
+Place = tuple[str, int]
+"""An address and a port: what is known is known of both."""
+
+MOST = 10_000
+"""Hosts kept in memory, and in the bucket; the one that failed longest ago goes first."""
+
+
+class SharedHealth:
+    """Implements services.remote.health.Health. `run` keeps it in step with the others.
+
+    `longest`: seconds a host is left alone at most, as set; 0 = never.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock, longest: Callable[[], float]) -> None:
+        self._bus, self._clock, self._longest = bus, clock, longest
+        self._bucket = Bucket(bus, subjects.HOSTS)
+        self._known: dict[Place, Standing] = {}
+        self._unwritten: dict[Place, None] = {}
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """For ever."""
+        async with background(self._write()):
+            await self._follow()
+
+    # --- what a delivery asks and tells
+
+    def why_not(self, host: Host) -> str:
+        """See Health."""
+        known = self._of(host)
+        if known is None or not known.until:
+            return ""
+        now = self._clock()
+        if known.until > now:
+            return str(known)
+        self._change((host.ip, host.port), known.tried(now))
+        return ""
+
+    def opens(self, host: Host) -> float:
+        """See Health."""
+        known = self._of(host)
+        return known.opens(self._clock()) if known else 0.0
+
+    def failed(self, host: Host, why: str) -> None:
+        """See Health."""
+        longest = self._longest()
+        if not longest:
+            return
+        place, now = (host.ip, host.port), self._clock()
+        why = why.removeprefix(f"{host.ip}: ")
+        before = self._known.get(place)
+        after = standing.after_failure(before, now, _key(place), why, longest)
+        if after is before:
+            return
+        self._change(place, after)
+        if after.backed_off:
+            maillog.host_backed_off(*place, after.why, seconds=after.until - now)
+
+    def answered(self, host: Host) -> None:
+        """See Health."""
+        if not self._known:
+            return
+        known = self._known.get((host.ip, host.port))
+        if known:
+            self._change((host.ip, host.port), None)
+            if known.backed_off:
+                maillog.host_back(host.ip, host.port)
+
+    def _of(self, host: Host) -> Standing | None:
+        if not self._known or not self._longest():
+            return None
+        return self._known.get((host.ip, host.port))
+
+    # --- for the operator
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Each host that failed as {ip, port} and what is in Standing, the last failure first."""
+        now = self._clock()
+        return [
+            {"ip": ip, "port": port, **standing.encode(known)}
+            for (ip, port), known in reversed(self._known.items())
+            if not known.forgotten(now)
+        ]
+
+    def reset(self, ip: str) -> list[int]:
+        """Forgets what is known of an address; the ports it was known of."""
+        ports = [port for address, port in self._known if address == ip]
+        for port in ports:
+            self._change((ip, port), None)
+        return ports
+
+    def measure(self) -> None:
+        """Sets the gauge; called when metrics are read."""
+        now = self._clock()
+        backed_off = (k.backed_off and not k.forgotten(now) for k in self._known.values())
+        metrics.HOSTS_BACKED_OFF.set(sum(backed_off))
+
+    # --- in step with the others
+
+    def _change(self, place: Place, known: Standing | None) -> None:
+        self._keep(place, known)
+        self._unwritten[place] = None
+        self._news.set()
+
+    def _keep(self, place: Place, known: Standing | None) -> None:
+        """The one that changed last stands last, so the first one is the first to be forgotten."""
+        self._known.pop(place, None)
+        if known is None:
+            return
+        self._known[place] = known
+        first = next(iter(self._known))
+        if len(self._known) > MOST or self._known[first].forgotten(self._clock()):
+            del self._known[first]
+
+    async def _follow(self) -> None:
+        prefix = subjects.bucket_key(subjects.HOSTS, "")
+        stream = subjects.bucket_stream(subjects.HOSTS)
+        async for item in self._bus.follow(stream, prefix + ">"):
+            if isinstance(item, Stored):
+                place = _place(item.subject.removeprefix(prefix))
+                if place and place not in self._unwritten:  # else we know better, and say so next
+                    self._keep(place, standing.decode(item.data))
+
+    async def _write(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._unwritten:
+                place = next(iter(self._unwritten))
+                known = self._known.get(place)
+                value = standing.encode(known) if known else None
+                # without the bus it is known here, and written with the next failure
+                with contextlib.suppress(Unavailable, StoreFull):
+                    await self._bucket.put(_key(place), value)
+                if self._known.get(place) is known:
+                    del self._unwritten[place]
+
+
+def _key(place: Place) -> str:
+    """`v4.192.0.2.7.25`, `v6.<32 hex digits>.25`: colons are not allowed in keys."""
+    ip, port = place
+    number = ip_address(ip.partition("%")[0])
+    return f"v4.{number}.{port}" if number.version == 4 else f"v6.{int(number):032x}.{port}"
+
+
+def _place(key: str) -> Place | None:
+    """The reverse; None for a key that is none of ours."""
+    family, _, rest = key.partition(".")
+    ip, _, port = rest.rpartition(".")
+    try:
+        number = IPv4Address(ip) if family == "v4" else IPv6Address(int(ip, 16))
+        return str(number), int(port)
+    except ValueError:
+        return None
