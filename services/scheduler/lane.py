@@ -5,12 +5,11 @@ does, at its instant, or when the limits change. Everything here costs O(1), or 
 instants, whatever waits.
 """
 
-import heapq
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from services.scheduler.destination import START, UNLIMITED, Destination
 from services.scheduler.line import Line
+from services.scheduler.served import Served, Trouble, Wakes
 from services.scheduler.tally import Ranking
 from services.scheduler.turns import TROUBLE, Turns, rank_of
 from tubepost.destination_limits import Table, lookup
@@ -39,54 +38,6 @@ class Verdict:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A destination that does not get all it could use, for the operator.
-
-    `limit` and `rate` (deliveries a second) as set, `window` what it is trusted with; nothing goes
-    out before `until` (seconds since 1970, 0 = not backed off); `waiting`: units that are due.
-    """
-
-    name: str
-    limit: int
-    rate: float | None
-    window: int
-    until: float
-    failures: int
-    error: str
-    out: int
-    waiting: int
-    paused: bool
-
-
-class _Served(Destination):
-    """A destination with its lines by class. `held_up`: in no ring. `troubled_ring`: which rings
-    its lines stand in. `oldest`: no unit that waits is older (seconds since 1970)."""
-
-    __slots__ = (
-        "held_up",
-        "lines",
-        "name",
-        "oldest",
-        "table",
-        "troubled_ring",
-        "waiting",
-        "wake_at",
-    )
-
-    def __init__(self, name: str, table: Table | None) -> None:
-        if table is None:
-            super().__init__(UNLIMITED, UNLIMITED.concurrency)
-        else:
-            super().__init__(lookup(table, name), START)
-        self.name, self.table = name, table
-        self.lines: list[Line | None] = [None] * TROUBLE
-        self.held_up = self.troubled_ring = False
-        self.waiting = 0
-        self.wake_at = inf
-        self.oldest = inf
-
-
 class Lane:
     """`standing`: the units that wait here, each in the version that waits. `out`: jobs out.
     `failing`: destinations with a failure since their last answer. `table` None: no destination
@@ -97,9 +48,9 @@ class Lane:
         self._table: Table | None = {} if learns else None
         self._limit, self._paused = 0, frozenset[str]()
         self._turns = Turns()
-        self._destinations: dict[str, _Served] = {}
+        self._destinations: dict[str, Served] = {}
         self._held_up: dict[str, None] = {}
-        self._wakes: list[tuple[float, str]] = []
+        self._wakes = Wakes(self._destinations)
         self._probes = 0
         self.standing: dict[Key, Held] = {}
         self.out = 0
@@ -212,19 +163,15 @@ class Lane:
 
     def wake(self, now: float) -> None:
         """Brings back the destinations whose instant has come."""
-        while self._wakes and self._wakes[0][0] <= now:
-            at, name = heapq.heappop(self._wakes)
-            served = self._destinations.get(name)
-            if served and served.wake_at == at:
-                served.wake_at = inf
-                if served.held_up:
-                    self._enter(served)
-                self.forget_idle(name, now)
+        for served in self._wakes.due(now):
+            if served.held_up:
+                self._enter(served)
+            self.forget_idle(served.name, now)
 
     @property
     def next_wake(self) -> float:
         """The next instant `wake` has something to do at; inf = none."""
-        return self._wakes[0][0] if self._wakes else inf
+        return self._wakes.next
 
     def forget_idle(self, name: str, now: float) -> None:
         """Forgets a destination that nothing is out or waits for, once it may be forgotten."""
@@ -232,7 +179,7 @@ class Lane:
         if served is None or served.out or served.waiting:
             return
         if now < served.remembered_until:
-            self._wake_at(served, served.remembered_until)
+            self._wakes.at(served, served.remembered_until)
         elif served.blank or not self._units[name]:
             del self._destinations[name]
             self._held_up.pop(name, None)
@@ -259,29 +206,16 @@ class Lane:
     def troubles(self) -> list[Trouble]:
         """The destinations with failures, and those that wait for a place, an instant, a pause."""
         names = dict.fromkeys((*self.failing, *self._held_up))
-        return [self._trouble(self._destinations[name]) for name in names]
+        served = (self._destinations[name] for name in names)
+        return [one.trouble(paused=one.name in self._paused) for one in served]
 
-    def _trouble(self, served: _Served) -> Trouble:
-        return Trouble(
-            name=served.name,
-            limit=served.limit.concurrency,
-            rate=served.limit.rate,
-            window=served.allowed,
-            until=served.until,
-            failures=served.failures,
-            error=served.error,
-            out=served.out,
-            waiting=served.waiting,
-            paused=served.name in self._paused,
-        )
-
-    def _served(self, name: str) -> _Served:
+    def _served(self, name: str) -> Served:
         served = self._destinations.get(name)
         if served is None:
-            served = self._destinations[name] = _Served(name, self._table)
+            served = self._destinations[name] = Served(name, self._table)
         return served
 
-    def _may_go(self, served: _Served, now: float) -> bool:
+    def _may_go(self, served: Served, now: float) -> bool:
         """Whether a unit of it may go now; if not, it leaves the rings until it may."""
         if served.table is not self._table and self._table is not None:
             served.table, served.limit = self._table, lookup(self._table, served.name)
@@ -294,10 +228,10 @@ class Lane:
         served.held_up = True
         self._held_up[served.name] = None
         if isfinite(at):
-            self._wake_at(served, at)
+            self._wakes.at(served, at)
         return False
 
-    def _enter(self, served: _Served) -> None:
+    def _enter(self, served: Served) -> None:
         """Puts its lines into the rings they belong into."""
         served.held_up = False
         self._held_up.pop(served.name, None)
@@ -307,7 +241,7 @@ class Lane:
                 self._turns.leave(line)
                 self._turns.enter(line, TROUBLE if served.troubled else rank)
 
-    def _learnt(self, served: _Served) -> None:
+    def _learnt(self, served: Served) -> None:
         """Keeps the lists of what is in trouble, and the rings, in step."""
         name = served.name
         if served.failures:
@@ -320,12 +254,3 @@ class Lane:
             self.backed_off.discard(name)
         if served.held_up or served.troubled_ring != served.troubled:
             self._enter(served)
-
-    def _wake_at(self, served: _Served, at: float) -> None:
-        if at < served.wake_at:
-            served.wake_at = at
-            heapq.heappush(self._wakes, (at, served.name))
-            if len(self._wakes) > 2 * len(self._destinations) + 64:
-                alive = {(d.wake_at, d.name) for d in self._destinations.values()}
-                self._wakes = [wake for wake in alive if isfinite(wake[0])]
-                heapq.heapify(self._wakes)

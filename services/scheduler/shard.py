@@ -14,7 +14,8 @@ from math import isfinite
 from sortedcontainers import SortedList
 
 from services.scheduler.expiry import Expired, Expiry
-from services.scheduler.lane import Lane, Out, Trouble, Verdict
+from services.scheduler.lane import Lane, Out, Verdict
+from services.scheduler.served import Trouble
 from services.scheduler.tally import Tally
 from tubepost import retry
 from tubepost.destination_limits import Table
