@@ -12,6 +12,9 @@ PATIENCE = 2
 FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0
 """Seconds a back-off lasts: the first one, and no other longer than that. Each doubles."""
 
+MOST_LATE = 60.0
+"""Seconds a destination comes behind its hosts, at most."""
+
 SPREAD = 0.1
 """Share of a wait it may be shorter or longer: what failed together does not return together."""
 
@@ -28,4 +31,4 @@ def until_hosts_open(name: str, now: float, opens: float) -> float:
     A little later: what hangs on one host finds it tried by the first of them.
     """
     wait = max(1.0, opens - now)
-    return now + wait * (1 + SPREAD * chance(name))
+    return now + wait + min(wait * SPREAD, MOST_LATE) * chance(name)

@@ -61,6 +61,9 @@ class Failed:
 
 Outcome = Delivered | Deferred | Failed
 
+RATE_LIMITED = "rate_limited"
+"""The kind of what a peer says who gets too much at once, or in a time."""
+
 NAMES: Mapping[type, str] = {Delivered: "success", Deferred: "deferral", Failed: "failure"}
 """As logs, events and metrics call them; the words of qmail-send's log."""
 

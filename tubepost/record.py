@@ -98,7 +98,8 @@ class Record:
     """Times are seconds since 1970, UTC; `size` is octets of the body with CRLF line ends.
 
     `born`: where the retry clock began, if that is not `created` (an operator rejuvenated it).
-    `unreachable`: the last attempt did not reach any host of the destination.
+    `unreachable`: the last attempt did not reach any host of the destination; `opens`: and none of
+    its hosts is tried before that instant. `throttled`: it was told that it sends too fast.
     `warned`: the sender was told that the mail is late. `ret`, `envid`: RFC 3461 4.3, 4.4.
     """
 
@@ -118,6 +119,8 @@ class Record:
     priority: Priority = Priority.NORMAL
     born: float | None = None
     unreachable: bool = False
+    opens: float = 0.0
+    throttled: bool = False
     warned: bool = False
     ret: str = ""
     envid: str = ""
@@ -211,6 +214,8 @@ def _optional(record: Record) -> tuple[tuple[str, object], ...]:
         ("p", "" if normal else record.priority),
         ("b", record.born),
         ("x", int(record.unreachable)),
+        ("xo", record.opens),
+        ("t", int(record.throttled)),
         ("w", int(record.warned)),
         ("rt", record.ret),
         ("e", record.envid),
@@ -253,6 +258,8 @@ def decode(header: str | None) -> Record:
             priority=_PRIORITIES[wire.get("p", "n")],
             born=wire.get("b"),
             unreachable=bool(wire.get("x")),
+            opens=float(wire.get("xo", 0)),
+            throttled=bool(wire.get("t")),
             warned=bool(wire.get("w")),
             ret=str(wire.get("rt", "")),
             envid=str(wire.get("e", "")),

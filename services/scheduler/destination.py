@@ -7,7 +7,7 @@ tcpto, shared by all workers); then one unit tries whether it is back.
 
 from math import inf
 
-from tubepost.backoff import PATIENCE, wait
+from tubepost.backoff import PATIENCE, until_hosts_open, wait
 from tubepost.destination_limits import Limit
 
 START = 5
@@ -26,7 +26,8 @@ class Destination:
     """
 
     __slots__ = (
-        "_backed_off_at", "_next", "_start", "error", "failures", "limit", "out", "until", "window",
+        "_backed_off_at", "_next", "_slowed_at", "_start", "error", "failures", "limit", "out",
+        "until", "window",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, start: int = START) -> None:
@@ -36,7 +37,7 @@ class Destination:
         self.failures = 0
         self.error = ""
         self.until = 0.0
-        self._backed_off_at = 0.0
+        self._backed_off_at = self._slowed_at = 0.0
         self._next = 0.0  # when the next unit would go if they went evenly (GCRA)
 
     @property
@@ -97,20 +98,33 @@ class Destination:
         else:
             self.failures, self.window = 0, min(self.allowed + 1, self.limit.concurrency)
 
-    def failed(self, sent: float, now: float, name: str, error: str) -> bool:
+    def throttled(self, sent: float, now: float) -> None:
+        """A host of it said to a unit that went out at `sent` that it gets too much.
+
+        It is reached, and gets half as much. Those that were out already then say nothing new.
+        """
+        if self.backed_off:
+            self.reopen()
+        self.failures = 0
+        if sent > self._slowed_at:
+            self.window, self._slowed_at = max(1, self.allowed // 2), now
+
+    def failed(self, sent: float, now: float, name: str, error: str, opens: float = 0.0) -> bool:
         """A unit that went out at `sent` did not reach it. True where it is backed off anew.
 
-        Those that were out already when the back-off began say nothing new.
+        Those that were out already when the back-off began say nothing new. `opens`: all its hosts
+        are left alone until then, whoever met that; it has no need to find out, nor waits longer.
         """
         self.error = error
         if self.backed_off and sent <= self._backed_off_at:
             return False
-        self.failures += 1
+        self.failures = max(self.failures + 1, PATIENCE if opens > now else 0)
         self.window = max(1, self.allowed // 2)
         if not self.backed_off:
             return False
         self.window, self._backed_off_at = 1, now
-        self.until = now + wait(name, self.failures - PATIENCE)
+        own = now + wait(name, self.failures - PATIENCE)
+        self.until = until_hosts_open(name, now, opens) if opens > now else own
         return True
 
     def reopen(self) -> None:

@@ -32,10 +32,15 @@ class Out:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the end of a job says about its destination."""
+    """What the end of a job says about its destination.
+
+    `throttled`: it answered that it gets too much. `opens`: none of its hosts is tried before that.
+    """
 
     reached: bool
     error: str = ""
+    throttled: bool = False
+    opens: float = 0.0
 
 
 class Lane:
@@ -140,10 +145,12 @@ class Lane:
         if self._table is None:
             return False
         served, anew = self._destinations[name], False
-        if verdict.reached:
-            served.answered()
+        if not verdict.reached:
+            anew = served.failed(sent, now, name, verdict.error, verdict.opens)
+        elif verdict.throttled:
+            served.throttled(sent, now)
         else:
-            anew = served.failed(sent, now, name, verdict.error)
+            served.answered()
         self._learnt(served)
         return anew
 

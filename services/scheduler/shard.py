@@ -314,7 +314,9 @@ def _verdict(old: Record, new: Record | None) -> Verdict | None:
         return Verdict(reached=True)
     if new.attempts <= old.attempts:
         return None
-    return Verdict(reached=not new.unreachable, error=_error(new) if new.unreachable else "")
+    if new.unreachable:
+        return Verdict(reached=False, error=_error(new), opens=new.opens)
+    return Verdict(reached=True, throttled=new.throttled)
 
 
 def _error(record: Record) -> str:
