@@ -32,6 +32,9 @@ AUTH_HERE = "auth.here"
 QUOTA_ROOM = "quota.room"
 """Request: how many octets do the mails of that account take? Answered by local."""
 
+SITE = "remote.site"
+"""Request: which hosts are the best MX of that destination? Answered by remote."""
+
 SPLIT_UNIT = "S"
 """The unit name of a mail that has still to be split, and of the group it becomes."""
 

@@ -9,6 +9,7 @@ from services.remote.mx import DnsResolver
 from services.remote.plan import planner
 from services.remote.pool import Pool
 from services.remote.settings import Settings
+from services.remote.site import SiteAnswers
 from tubepost import remote_values, subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
@@ -27,11 +28,14 @@ async def serve(settings: Settings, context: Context) -> None:
             health = SharedHealth(bus, time.time, lambda: control.get(remote_values.HOSTBACKOFF))
             context.app.include_router(hosts_api.router(health))
             context.before_metrics.append(health.measure)
+            courier = _courier(settings, control, health)
+            sites = SiteAnswers(courier)
+            await bus.answer(subjects.SITE, sites.answer, group=subjects.REMOTE, at_once=8)
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.REMOTE,
-                _courier(settings, control, health),
+                courier,
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,

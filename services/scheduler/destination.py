@@ -61,7 +61,7 @@ class Destination:
             return self.until
         if self.out >= self.allowed:
             return inf
-        return self._rate_at()
+        return self.opens
 
     @property
     def blank(self) -> bool:
@@ -131,7 +131,8 @@ class Destination:
         """As if nothing was known of it."""
         self.failures, self.window, self.until = 0, self._start, 0.0
 
-    def _rate_at(self) -> float:
+    @property
+    def opens(self) -> float:
         """The first instant its rate allows; a second's worth may go at once."""
         rate = self.limit.rate
         return self._next - (max(1.0, rate) - 1) / rate if rate else 0.0

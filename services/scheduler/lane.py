@@ -6,10 +6,12 @@ instants, whatever waits.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from math import inf, isfinite
 
 from services.scheduler.line import Line
 from services.scheduler.served import Served, Trouble, Wakes
+from services.scheduler.sites import Called, Site, Sites
 from services.scheduler.tally import Ranking
 from services.scheduler.turns import TROUBLE, Turns, rank_of
 from tubepost.destination_limits import Table, lookup
@@ -23,11 +25,12 @@ TROUBLE_SHARE = 4
 @dataclass(slots=True)
 class Out:
     """A job that is out: which version of the record, since when (seconds since 1970), and whether
-    it takes one of the slots for destinations in trouble."""
+    it takes one of the slots for destinations in trouble. `site`: whose limit it counts for."""
 
     seq: int
     since: float
     probe: bool = False
+    site: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,16 @@ class Lane:
     `failing`: destinations with a failure since their last answer. `table` None: no destination
     has a limit, and nothing is learnt of any."""
 
-    def __init__(self, units: Ranking, *, learns: bool) -> None:
-        self._units = units
+    def __init__(self, units: Ranking, *, learns: bool, called: Called = lambda: None) -> None:
+        """`called`: says that `take` may find something again, as another lane has made room."""
+        self._units, self._called = units, called
         self._table: Table | None = {} if learns else None
         self._limit, self._paused = 0, frozenset[str]()
         self._turns = Turns()
         self._destinations: dict[str, Served] = {}
         self._held_up: dict[str, None] = {}
+        self._sites: Sites | None = None
+        self._waiting: dict[Site, dict[str, None]] = {}
         self._wakes = Wakes(self._destinations)
         self._probes = 0
         self.standing: dict[Key, Held] = {}
@@ -62,11 +68,13 @@ class Lane:
         self.failing: dict[str, None] = {}
         self.backed_off: set[str] = set()
 
-    def apply(self, limit: int, table: Table, paused: frozenset[str]) -> None:
+    def apply(
+        self, limit: int, table: Table, paused: frozenset[str], sites: Sites | None = None
+    ) -> None:
         """The limits in force from here on. `paused`: destinations that get nothing."""
         self._limit = limit
-        if self._table is not None and table is not self._table:
-            self._table = table
+        if self._table is not None:
+            self._table, self._sites = table, sites
         self._paused = paused
         for name in list(self._held_up):
             self._enter(self._destinations[name])
@@ -125,7 +133,10 @@ class Lane:
         served.went_out(now)
         self.out += 1
         self._probes += served.troubled
-        return Out(seq, now, served.troubled)
+        site = self._site_of(served, now)
+        if site:
+            site.went_out(now)
+        return Out(seq, now, served.troubled, site)
 
     def came_back(self, name: str, out: Out) -> None:
         """The job is over."""
@@ -133,12 +144,21 @@ class Lane:
         served.came_back()
         self.out -= 1
         self._probes -= out.probe
-        if served.held_up:
+        if out.site:
+            out.site.came_back()
+        if served.held_up and not served.site:
             self._enter(served)
 
-    def undone(self, name: str) -> None:
+    def undone(self, name: str, out: Out) -> None:
         """The job that came back had not been sent."""
         self._destinations[name].undone()
+        if out.site:
+            out.site.undone()
+
+    def close(self) -> None:
+        """Nothing goes out from here any more: others need not wait for it, nor call."""
+        for site in self._waiting:
+            site.waiting.pop(self._called, None)
 
     def learn(self, name: str, sent: float, now: float, verdict: Verdict) -> bool:
         """From a job sent out at `sent`; True where the destination is backed off anew."""
@@ -169,16 +189,20 @@ class Lane:
             self._learnt(served)
 
     def wake(self, now: float) -> None:
-        """Brings back the destinations whose instant has come."""
+        """Brings back the destinations whose instant has come, and as many as there is room for."""
         for served in self._wakes.due(now):
             if served.held_up:
                 self._enter(served)
             self.forget_idle(served.name, now)
+        for site, names in list(self._waiting.items()):
+            for name in list(islice(names, site.room(now))):
+                self._enter(self._destinations[name])
 
     @property
     def next_wake(self) -> float:
         """The next instant `wake` has something to do at; inf = none."""
-        return self._wakes.next
+        rooms = (site.opens for site in self._waiting if site.out < site.allowed)
+        return min(self._wakes.next, min(rooms, default=inf))
 
     def forget_idle(self, name: str, now: float) -> None:
         """Forgets a destination that nothing is out or waits for, once it may be forgotten."""
@@ -189,7 +213,7 @@ class Lane:
             self._wakes.at(served, served.remembered_until)
         elif served.blank or not self._units[name]:
             del self._destinations[name]
-            self._held_up.pop(name, None)
+            self._no_longer_held_up(served)
             self.failing.pop(name, None)
             self.backed_off.discard(name)
 
@@ -228,7 +252,11 @@ class Lane:
             served.table, served.limit = self._table, lookup(self._table, served.name)
         at = inf if served.name in self._paused else served.free_at(now)
         if at <= now:
-            return True
+            site = self._site_of(served, now)
+            if site is None or site.free_at(now) <= now:
+                return True
+            self._wait_for(site, served)
+            at = inf
         for line in served.lines:
             if line:
                 self._turns.leave(line)
@@ -240,8 +268,7 @@ class Lane:
 
     def _enter(self, served: Served) -> None:
         """Puts its lines into the rings they belong into."""
-        served.held_up = False
-        self._held_up.pop(served.name, None)
+        self._no_longer_held_up(served)
         served.troubled_ring = served.troubled
         for rank, line in enumerate(served.lines):
             if line and line.live:
@@ -259,5 +286,24 @@ class Lane:
             self.backed_off.add(name)
         else:
             self.backed_off.discard(name)
-        if served.held_up or served.troubled_ring != served.troubled:
+        if not served.site and (served.held_up or served.troubled_ring != served.troubled):
             self._enter(served)
+
+    def _site_of(self, served: Served, now: float) -> Site | None:
+        return self._sites.of(served.name, now) if self._sites else None
+
+    def _wait_for(self, site: Site, served: Served) -> None:
+        """Keeps its place among those who wait, whatever else happens to it meanwhile."""
+        served.site = site
+        self._waiting.setdefault(site, {})[served.name] = None
+        site.waiting[self._called] = None
+
+    def _no_longer_held_up(self, served: Served) -> None:
+        served.held_up = False
+        self._held_up.pop(served.name, None)
+        site, served.site = served.site, None
+        if site:
+            del self._waiting[site][served.name]
+            if not self._waiting[site]:
+                del self._waiting[site]
+                site.waiting.pop(self._called, None)

@@ -7,6 +7,7 @@ from math import inf, isfinite
 
 from services.scheduler.destination import START, UNLIMITED, Destination
 from services.scheduler.line import Line
+from services.scheduler.sites import Site
 from services.scheduler.turns import TROUBLE
 from tubepost.destination_limits import Table, lookup
 
@@ -17,6 +18,7 @@ class Trouble:
 
     `limit` and `rate` (deliveries a second) as set, `window` what it is trusted with; nothing goes
     out before `until` (seconds since 1970, 0 = not backed off); `waiting`: units that are due.
+    `site`: the `mx` entry of `destinations` whose limit it waits for, "" where it does not.
     """
 
     name: str
@@ -29,10 +31,12 @@ class Trouble:
     out: int
     waiting: int
     paused: bool
+    site: str = ""
 
 
 class Served(Destination):
-    """A destination with its lines by class. `held_up`: in no ring. `troubled_ring`: which rings
+    """A destination with its lines by class. `held_up`: in no ring; `site`: because of what it
+    shares with others. `troubled_ring`: which rings
     its lines stand in. `oldest`: no unit that waits is older (seconds since 1970)."""
 
     __slots__ = (
@@ -40,6 +44,7 @@ class Served(Destination):
         "lines",
         "name",
         "oldest",
+        "site",
         "table",
         "troubled_ring",
         "waiting",
@@ -54,6 +59,7 @@ class Served(Destination):
         self.name, self.table = name, table
         self.lines: list[Line | None] = [None] * TROUBLE
         self.held_up = self.troubled_ring = False
+        self.site: Site | None = None
         self.waiting = 0
         self.wake_at = inf
         self.oldest = inf
@@ -71,6 +77,7 @@ class Served(Destination):
             out=self.out,
             waiting=self.waiting,
             paused=paused,
+            site=self.site.name if self.site else "",
         )
 
 

@@ -182,6 +182,15 @@ async def test_scheduler_ends_what_is_done(connect: Connect, complaints: list[st
     assert complaints == []
 
 
+async def test_scheduler_asks_remote_for_mail_hosts(
+    connect: Connect, complaints: list[str]
+) -> None:
+    scheduler = await connect("scheduler")
+    await answering(await connect("remote"), subjects.SITE, "remote")
+    assert await scheduler.ask(subjects.SITE, b"far.example") == b"yes"
+    assert complaints == []
+
+
 async def test_a_worker_answers_what_it_holds(connect: Connect, complaints: list[str]) -> None:
     scheduler, local, remote = [await connect(s) for s in ("scheduler", "local", "remote")]
     await answering(remote, subjects.INFLIGHT_ANY)

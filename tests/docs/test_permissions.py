@@ -78,3 +78,4 @@ def test_nobody_hears_what_is_not_for_it() -> None:
     assert subjects.AUTH_CHECK in heard["popauth"]
     assert [s for s in heard if subjects.AUTH_CHECK in heard[s]] == ["popauth"]
     assert [s for s in heard if subjects.QUOTA_ROOM in heard[s]] == ["local"]
+    assert [s for s in heard if subjects.SITE in heard[s]] == ["remote"]
