@@ -66,11 +66,11 @@ class SharedHealth:
 
     def failed(self, host: Host, why: str) -> None:
         """See Health."""
-        longest = self._longest()
-        if not longest:
-            return
-        place, now = (host.ip, host.port), self._clock()
-        why = why.removeprefix(f"{host.ip}: ")
+        if self._longest():
+            self._failed((host.ip, host.port), why.removeprefix(f"{host.ip}: "))
+
+    def _failed(self, place: Place, why: str) -> None:
+        now, longest = self._clock(), self._longest()
         before = self._known.get(place)
         after = standing.after_failure(before, now, _key(place), why, longest)
         if after is before:
@@ -141,8 +141,26 @@ class SharedHealth:
         async for item in self._bus.follow(stream, prefix + ">"):
             if isinstance(item, Stored):
                 place = _place(item.subject.removeprefix(prefix))
-                if place and place not in self._unwritten:  # else we know better, and say so next
-                    self._keep(place, standing.decode(item.data))
+                if place:
+                    self._heard(place, standing.decode(item.data))
+
+    def _heard(self, place: Place, theirs: Standing | None) -> None:
+        """What somebody wrote, perhaps we ourselves: nobody waits for the others with writing.
+
+        Of two that know of failures the one that knows of more is right.
+        """
+        mine = self._known.get(place)
+        if theirs and mine and not mine.forgotten(self._clock()):
+            if standing.met_by_two(mine, theirs):
+                self._failed(place, theirs.why)
+                return
+            if theirs.failures < mine.failures:
+                self._change(place, mine)
+                return
+            if theirs.failures > mine.failures:
+                self._unwritten.pop(place, None)
+        if place not in self._unwritten:  # else what we have to say is newer
+            self._keep(place, theirs)
 
     async def _write(self) -> None:
         while True:
@@ -156,7 +174,7 @@ class SharedHealth:
                 with contextlib.suppress(Unavailable, StoreFull):
                     await self._bucket.put(_key(place), value)
                 if self._known.get(place) is known:
-                    del self._unwritten[place]
+                    self._unwritten.pop(place, None)
 
 
 def _key(place: Place) -> str:

@@ -83,6 +83,11 @@ def after_failure(
     return Standing(failures, before.since, until, one_line(why, MAX_WHY))
 
 
+def met_by_two(mine: Standing, theirs: Standing) -> bool:
+    """Whether each of two workers met a first failure, neither knowing of the other's."""
+    return not mine.backed_off and not theirs.backed_off and mine.since != theirs.since
+
+
 def encode(standing: Standing) -> dict[str, Any]:
     """As it stands in the bucket."""
     return asdict(standing)

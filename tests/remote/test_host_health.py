@@ -82,6 +82,30 @@ async def test_failures_of_two_workers_add_up(any_bus: Bus, clock: FakeClock) ->
         await until(lambda: one.opens(HOST))
 
 
+async def test_failures_that_two_workers_meet_at_once_add_up(
+    any_bus: Bus, clock: FakeClock
+) -> None:
+    async with workers(any_bus, clock) as (one, two):
+        fail(one, times=1)
+        clock.advance(0.001)
+        fail(two, times=1)
+        await until(lambda: one.opens(HOST) and two.opens(HOST))
+        assert one.listed()[0]["failures"] == 2
+
+
+async def test_who_knows_of_fewer_failures_does_not_take_others_back(
+    any_bus: Bus, clock: FakeClock
+) -> None:
+    async with workers(any_bus, clock) as (one, two):
+        fail(one, times=2)
+        fail(two, times=1)
+        await until(lambda: one.opens(HOST) and two.opens(HOST))
+        await until(lambda: not one._unwritten and not two._unwritten)
+        late = health_on(any_bus, clock)
+        async with background(late.run()):
+            await until(lambda: late.opens(HOST))
+
+
 async def test_one_tries_behind_the_back_off_and_its_answer_opens_it_for_all(
     any_bus: Bus, clock: FakeClock
 ) -> None:
