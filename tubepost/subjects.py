@@ -35,6 +35,9 @@ QUOTA_ROOM = "quota.room"
 SITE = "remote.site"
 """Request: which hosts are the best MX of that destination? Answered by remote."""
 
+HOSTS_RESET = "remote.reset"
+"""Request: forget what is known of that destination's hosts; empty: of all. To remote."""
+
 SPLIT_UNIT = "S"
 """The unit name of a mail that has still to be split, and of the group it becomes."""
 

@@ -29,8 +29,7 @@ async def serve(settings: Settings, context: Context) -> None:
             context.app.include_router(hosts_api.router(health))
             context.before_metrics.append(health.measure)
             courier = _courier(settings, control, health)
-            sites = SiteAnswers(courier)
-            await bus.answer(subjects.SITE, sites.answer, group=subjects.REMOTE, at_once=8)
+            await SiteAnswers(courier, health).listen(bus)
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),

@@ -39,7 +39,8 @@ class SharedHealth:
         self._bucket = Bucket(bus, subjects.HOSTS)
         self._known: dict[Place, Standing] = {}
         self._unwritten: dict[Place, None] = {}
-        self._news = asyncio.Event()
+        self._news, self._written = asyncio.Event(), asyncio.Event()
+        self._written.set()
 
     async def run(self) -> None:
         """For ever."""
@@ -107,10 +108,14 @@ class SharedHealth:
 
     def reset(self, ip: str) -> list[int]:
         """Forgets what is known of an address; the ports it was known of."""
-        ports = [port for address, port in self._known if address == ip]
+        ports = [port for address, port in list(self._known) if address == ip]
         for port in ports:
             self._change((ip, port), None)
         return ports
+
+    async def written(self) -> None:
+        """Returns once the others can know what this worker knows, or cannot for now."""
+        await self._written.wait()
 
     def measure(self) -> None:
         """Sets the gauge; called when metrics are read."""
@@ -123,6 +128,7 @@ class SharedHealth:
     def _change(self, place: Place, known: Standing | None) -> None:
         self._keep(place, known)
         self._unwritten[place] = None
+        self._written.clear()
         self._news.set()
 
     def _keep(self, place: Place, known: Standing | None) -> None:
@@ -175,6 +181,7 @@ class SharedHealth:
                     await self._bucket.put(_key(place), value)
                 if self._known.get(place) is known:
                     self._unwritten.pop(place, None)
+            self._written.set()
 
 
 def _key(place: Place) -> str:

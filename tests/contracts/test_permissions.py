@@ -186,8 +186,10 @@ async def test_scheduler_asks_remote_for_mail_hosts(
     connect: Connect, complaints: list[str]
 ) -> None:
     scheduler = await connect("scheduler")
-    await answering(await connect("remote"), subjects.SITE, "remote")
-    assert await scheduler.ask(subjects.SITE, b"far.example") == b"yes"
+    remote = await connect("remote")
+    for subject in (subjects.SITE, subjects.HOSTS_RESET):
+        await answering(remote, subject, "remote")
+        assert await scheduler.ask(subject, b"far.example") == b"yes"
     assert complaints == []
 
 

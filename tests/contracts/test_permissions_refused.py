@@ -103,7 +103,7 @@ async def test_the_server_refuses_to_subscribe(guarded: Guarded, service: str) -
     others = [f"_INBOX_{other}.>" for other in SERVICES if other != service]
     heard = {"popauth": "auth.check", "local": "w.inflight.*", "remote": "w.inflight.*"}
     questions = [s for s in (subjects.AUTH_CHECK, subjects.INFLIGHT_ANY) if s != heard.get(service)]
-    questions += [] if service == "remote" else [subjects.SITE]
+    questions += [] if service == "remote" else [subjects.SITE, subjects.HOSTS_RESET]
     async with raw_client(guarded.url, service, guarded.passwords[service]) as raw:
         for subject in (*MUST_NOT_SUBSCRIBE, *others, *questions):
             for group in ("", "workers"):

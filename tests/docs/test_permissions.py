@@ -78,4 +78,5 @@ def test_nobody_hears_what_is_not_for_it() -> None:
     assert subjects.AUTH_CHECK in heard["popauth"]
     assert [s for s in heard if subjects.AUTH_CHECK in heard[s]] == ["popauth"]
     assert [s for s in heard if subjects.QUOTA_ROOM in heard[s]] == ["local"]
-    assert [s for s in heard if subjects.SITE in heard[s]] == ["remote"]
+    for question in (subjects.SITE, subjects.HOSTS_RESET):
+        assert [s for s in heard if question in heard[s]] == ["remote"]

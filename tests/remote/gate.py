@@ -149,7 +149,7 @@ async def gate(
             own = await server.connect()
             stack.push_async_callback(own.close)
             worker, courier = made.worker(own, zone, port)
-            await own.answer(subjects.SITE, SiteAnswers(courier).answer, group=REMOTE)
+            await SiteAnswers(courier, made.healths[-1]).listen(own)
             runs.append(made.healths[-1].run())
             working.append(worker.run(stopping))
         async with background(*runs):
