@@ -25,6 +25,7 @@ from tubepost.destination_limits import parse
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
+from tubepost.ports import Clock
 from tubepost.record import Envelope
 from tubepost.retry import Rules
 from tubepost.routing import Route
@@ -83,16 +84,15 @@ class Turning:
 class Gate:
     """`owners` hand out under `lines` of `destinations`, `healths` are those of the workers."""
 
-    def __init__(self, bus: NatsBus, *lines: str) -> None:
+    def __init__(self, bus: NatsBus, clock: Clock, *lines: str) -> None:
+        self.clock = clock
         self.bus, self.store, self.control = bus, MailStore(bus, SHARDS), Control(bus, "me.example")
-        self.questions = SiteQuestions(bus, time.time)
+        self.questions = SiteQuestions(bus, clock)
         self._limits = Limits({LOCAL: 9, REMOTE: 100}, parse(lines), sites=self.questions.sites)
         self.questions.sites.apply(self._limits.destinations, SHARDS, SHARDS)
-        settler = Settler(self.store, SHARDS, self.control, Directory(bus), time.time)
+        settler = Settler(self.store, SHARDS, self.control, Directory(bus), clock)
         self.owners = [
-            Owner(
-                bus, n, settler, clock=time.time, limits=lambda: self._limits, wanted=lambda: None
-            )
+            Owner(bus, n, settler, clock=clock, limits=lambda: self._limits, wanted=lambda: None)
             for n in range(SHARDS)
         ]
         self.healths: list[SharedHealth] = []
@@ -103,7 +103,7 @@ class Gate:
         self.owners[key.shard].gone(key, seq)
 
     def worker(self, bus: NatsBus, zone: DnsServer, port: int) -> tuple[Worker, RemoteCourier]:
-        health = SharedHealth(bus, time.time, lambda: 3600.0)
+        health = SharedHealth(bus, self.clock, lambda: 3600.0)
         self.healths.append(health)
         courier = RemoteCourier(
             plan=planner(Control(bus, "me.example")),
@@ -113,7 +113,7 @@ class Gate:
             port=port,
         )
         store = MailStore(bus, SHARDS)
-        worker = Worker(bus, store, REMOTE, courier, slots=50, clock=time.time, rules=Rules)
+        worker = Worker(bus, store, REMOTE, courier, slots=50, clock=self.clock, rules=Rules)
         return worker, courier
 
     async def send(self, destination: str, mails: int) -> None:
@@ -122,7 +122,7 @@ class Gate:
             self._sent += 1
             envelope = Envelope("joe@example.org", (f"ann@{destination}",))
             routes, mail_id = [Route(REMOTE, destination)], f"018bcfe56800000000{self._sent:04x}"
-            body, now = b"Subject: hi\r\n\r\nHi.\r\n", time.time()
+            body, now = b"Subject: hi\r\n\r\nHi.\r\n", self.clock()
             await self.store.accept(envelope, routes, body, mail_id=mail_id, now=now)
 
     @property
@@ -137,10 +137,15 @@ class Gate:
 
 @contextlib.asynccontextmanager
 async def gate(
-    bus: NatsBus, server: NatsServer, zone: DnsServer, port: int, lines: Sequence[str]
+    bus: NatsBus,
+    server: NatsServer,
+    zone: DnsServer,
+    port: int,
+    lines: Sequence[str],
+    clock: Clock = time.time,
 ) -> AsyncIterator[Gate]:
     """Three workers, each with a connection to the bus of its own."""
-    made, stopping = Gate(bus, *lines), asyncio.Event()
+    made, stopping = Gate(bus, clock, *lines), asyncio.Event()
     await bus.answer(subjects.DONE_HINT_ANY, made.hear)
     async with contextlib.AsyncExitStack() as stack:
         runs = [made.questions.run(), *(owner.run() for owner in made.owners)]

@@ -6,6 +6,7 @@ import pytest
 
 from services.scheduler.served import Trouble
 from tests.dns_server import DnsServer, serving_dns
+from tests.fakes import FakeClock
 from tests.nats_server import NatsServer
 from tests.remote.gate import CountingPeer, Gate, Turning, gate, until
 from tests.remote.smtp_peer import listening
@@ -46,6 +47,32 @@ async def test_three_workers_never_take_more_at_once_than_the_destination_may_ha
         await until(lambda: peer.mails == 40)
         await until(lambda: not platform.attempted)
     assert peer.most == 4
+
+
+async def test_a_rate_is_kept_however_many_workers_there_are(
+    bus: NatsBus, nats_server: NatsServer, zone: DnsServer, clock: FakeClock
+) -> None:
+    """The clock stands still: a second's worth goes out, and then nothing until it moves."""
+    peer = CountingPeer()
+    lines = ["one.example:20:4/s"]
+    async with (
+        listening(peer.handler) as port,
+        gate(bus, nats_server, zone, port, lines, clock) as platform,
+    ):
+        await platform.send("one.example", 12)
+        for mails, wait in ((4, 0.5), (6, 1.0), (10, 1.0)):
+            await went(platform, peer, mails, left=12 - mails)
+            await platform.send("two.example", 1)  # behind the others in the queue
+            await went(platform, peer, mails + 1, left=12 - mails)
+            peer.mails -= 1
+            clock.advance(wait)
+            for owner in platform.owners:
+                owner.wake()
+
+
+async def went(platform: Gate, peer: CountingPeer, mails: int, *, left: int) -> None:
+    """So many have gone, and the queue has heard of it."""
+    await until(lambda: peer.mails == mails and len(platform.attempted) == left)
 
 
 async def test_domains_with_the_same_hosts_share_their_limit_over_shards_and_workers(
