@@ -127,6 +127,8 @@ class SharedHealth:
 
     def _change(self, place: Place, known: Standing | None) -> None:
         self._keep(place, known)
+        if len(self._unwritten) >= MOST:  # the bus is slow, or away: the others find out themselves
+            return
         self._unwritten[place] = None
         self._written.clear()
         self._news.set()

@@ -229,6 +229,16 @@ def test_the_gauge_counts_what_is_backed_off(memory_bus: MemoryBus, clock: FakeC
     assert metrics.HOSTS_BACKED_OFF._value.get() == 0
 
 
+def test_what_a_slow_bus_leaves_unwritten_is_bounded_too(
+    memory_bus: MemoryBus, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_health, "MOST", 3)
+    health = health_on(memory_bus, clock)
+    for number in range(5):
+        fail(health, Host("h", f"192.0.2.{number}"), times=1)
+    assert len(health._unwritten) == 3
+
+
 @pytest.mark.parametrize("place", [("192.0.2.7", 25), ("2001:db8::7", 2525), ("::1", 25)])
 def test_a_key_names_address_and_port(place: tuple[str, int]) -> None:
     assert _place(_key(place)) == place

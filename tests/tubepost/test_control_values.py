@@ -12,6 +12,7 @@ MAILBOXES = ["bouncefrom", "doublebounceto"]
 NUMBERS = {
     "timeoutconnect": (1, 3600, 60),
     "timeoutremote": (1, 86_400, 1200),
+    "hostbackoff": (0, 86_400, 3600),
     "queuelifetime": (0, 31_536_000, 604_800),
     "retryjitter": (0, 4, 4),
     "concurrencylocal": (0, 10_000, 100),
