@@ -63,6 +63,7 @@ class RemoteCourier:
             if why := self.health.why_not(host):
                 tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False))
                 continue
+            self.health.tries(host)
             result = await self.pool.send(host, terms, envelope, mail.body)
             if not isinstance(result, TryNext):
                 self.health.answered(host)

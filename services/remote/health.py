@@ -37,7 +37,11 @@ class Health(Protocol):
     """What is known of hosts. It is asked and told before and after each connection: no waiting."""
 
     def why_not(self, host: Host) -> str:
-        """Why `host` is passed over now, "" where it is not: whoever hears that does try it."""
+        """Why `host` is passed over now, "" where it is not. Changes nothing."""
+        ...
+
+    def tries(self, host: Host) -> None:
+        """A mail goes there now: behind a back-off others wait for what it meets."""
         ...
 
     def opens(self, host: Host) -> float:
@@ -59,6 +63,9 @@ class Unknown:
     def why_not(self, host: Host) -> str:
         """See Health."""
         return ""
+
+    def tries(self, host: Host) -> None:
+        """See Health."""
 
     def opens(self, host: Host) -> float:
         """See Health."""

@@ -52,13 +52,13 @@ class SharedHealth:
     def why_not(self, host: Host) -> str:
         """See Health."""
         known = self._of(host)
-        if known is None or not known.until:
-            return ""
-        now = self._clock()
-        if known.until > now:
-            return str(known)
-        self._change((host.ip, host.port), known.tried(now))
-        return ""
+        return str(known) if known and known.until > self._clock() else ""
+
+    def tries(self, host: Host) -> None:
+        """See Health."""
+        known = self._of(host)
+        if known and known.backed_off:
+            self._change((host.ip, host.port), known.tried(self._clock()))
 
     def opens(self, host: Host) -> float:
         """See Health."""

@@ -114,6 +114,7 @@ async def test_one_tries_behind_the_back_off_and_its_answer_opens_it_for_all(
         await until(lambda: two.opens(HOST))
         clock.advance(70)
         assert one.why_not(HOST) == ""
+        one.tries(HOST)
         await until(lambda: two.why_not(HOST))
         assert two.why_not(HOST) == "timed out; another delivery tries it just now"
         assert one.why_not(HOST) == two.why_not(HOST)
@@ -128,6 +129,7 @@ async def test_a_try_that_fails_doubles_the_wait_for_all(any_bus: Bus, clock: Fa
         await until(lambda: two.opens(HOST))
         clock.advance(70)
         assert two.why_not(HOST) == ""
+        two.tries(HOST)
         fail(two, times=1)
         await until(lambda: one.listed()[0]["failures"] == 3)
         assert 108 <= one.opens(HOST) - clock() <= 132
@@ -171,6 +173,7 @@ async def test_without_a_bus_a_worker_knows_what_it_met(
         memory_bus.away = False
         clock.advance(70)
         assert one.why_not(HOST) == ""
+        one.tries(HOST)
         await until(lambda: two.why_not(HOST))
 
 
