@@ -22,6 +22,7 @@ BUCKETS = (
     subjects.PAUSES,
     subjects.SECRETS,
     subjects.SUPPRESSED,
+    subjects.HOSTS,
 )
 RELAY_WINDOW = 10_800.0
 

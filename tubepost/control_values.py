@@ -47,7 +47,8 @@ DESTINATIONS = Setting(
     destination_limits.parse,
     destination_limits.parse(()),
     "Deliveries at once to a remote domain, and how many it gets in a time: "
-    "`domain:concurrency`, `.domain:concurrency:N/m`, `:20` (all others; the default).",
+    "`domain:concurrency`, `.domain:concurrency:N/m`, `:20` (all others; the default). "
+    "`mx .host:concurrency:N/s`: what all domains with such an MX host share.",
     "scheduler",
 )
 BOUNCEFROM = Setting(

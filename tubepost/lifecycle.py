@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from tubepost import dsn, retry, verp
-from tubepost.outcome import Deferred, Delivered, Failed, Outcome, one_line
+from tubepost.outcome import RATE_LIMITED, Deferred, Delivered, Failed, Outcome, one_line
 from tubepost.record import MAX_REPLY, UNIT_RECIPIENTS, Fate, Note, Recipient, Record, State
 from tubepost.retry import Rules
 from tubepost.routing import Route
@@ -54,13 +54,16 @@ def after_attempt(
         else r
         for r in record.recipients
     )
+    deferred = [o for o in outcomes.values() if isinstance(o, Deferred)]
     new = _settled(
         replace(
             record,
             recipients=recipients,
             attempts=attempts,
             next_attempt=rules.next_attempt(born, now, record.channel, attempts, chance),
-            unreachable=any(isinstance(o, Deferred) and o.no_connection for o in outcomes.values()),
+            unreachable=any(o.no_connection for o in deferred),
+            opens=max((o.not_before for o in deferred), default=0.0),
+            throttled=any(o.kind == RATE_LIMITED for o in deferred),
         )
     )
     still_held = record.state is State.HELD and new.state is State.PENDING

@@ -284,6 +284,21 @@ def destination_reset(name: str, *, actor: str, reason: str) -> None:
     _log.info("queue.reset", destination=name, actor=actor, reason=reason)
 
 
+def host_backed_off(ip: str, port: int, why: str, *, seconds: float) -> None:
+    """This worker met a host that failed again: no worker goes there for `seconds`."""
+    _log.info("host.backed_off", peer=ip, port=port, why=why, seconds=round(seconds))
+
+
+def host_back(ip: str, port: int) -> None:
+    """A host that was backed off answered this worker."""
+    _log.info("host.back", peer=ip, port=port)
+
+
+def host_reset(ip: str, *, actor: str) -> None:
+    """An operator ended the back-off of a host."""
+    _log.info("host.reset", peer=ip, actor=actor)
+
+
 def shard_owned(shard: int) -> None:
     metrics.SHARD_OWNED.labels(shard).set(1)
     _log.info("shard.owned", shard=shard)

@@ -109,6 +109,9 @@ QUEUE_SET_ASIDE = Gauge(
 DESTINATIONS_BACKED_OFF = Gauge(
     "tubepost_destinations_backed_off", "Remote destinations that get nothing but probes."
 )
+HOSTS_BACKED_OFF = Gauge(
+    "tubepost_hosts_backed_off", "Addresses of other hosts that get nothing but single tries."
+)
 SLOTS_USED = Gauge("tubepost_slots_used", "Deliveries handed out and not over.", ["channel"])
 SLOTS_LIMIT = Gauge("tubepost_slots_limit", "Deliveries at once, at most.", ["channel"])
 SHARD_OWNED = Gauge("tubepost_shard_owned", "1 where this scheduler owns the shard.", ["shard"])

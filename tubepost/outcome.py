@@ -50,6 +50,7 @@ class Deferred:
     peer: str = ""
     reply: str = ""  # what the peer said, for Diagnostic-Code; empty where no peer spoke
     no_connection: bool = False  # the destination itself could not be reached
+    not_before: float = 0.0  # no host of it is tried before this instant (seconds since 1970)
     phase: str = field(default="", compare=False)  # events.Phase of remote, `dns`, `connect`
     kind: str = ""  # in one word what kind of trouble it is: reply_kinds
     seconds: float = field(default=0.0, compare=False)
@@ -69,6 +70,9 @@ class Failed:
 
 
 Outcome = Delivered | Deferred | Failed
+
+RATE_LIMITED = "rate_limited"
+"""The kind of what a peer says who gets too much at once, or in a time."""
 
 NAMES: Mapping[type, str] = {Delivered: "success", Deferred: "deferral", Failed: "failure"}
 """As logs, events and metrics call them; the words of qmail-send's log."""

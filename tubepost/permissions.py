@@ -52,6 +52,8 @@ def rights(shards: int) -> dict[str, Rights]:
                 subjects.bucket_key(subjects.CONTROL, subjects.SHARD_COUNT),
                 f"$KV.{subjects.PAUSES}.>",
                 subjects.INFLIGHT_ANY,
+                subjects.SITE,
+                subjects.HOSTS_RESET,
                 subjects.VIEW_ANY,
                 subjects.DONE_HINT_ANY,
                 *schedulers,
@@ -62,8 +64,11 @@ def rights(shards: int) -> dict[str, Rights]:
         "remote": _worker(
             "remote",
             shards,
-            (subjects.CONTROL, subjects.SUPPRESSED),
-            writes=(f"$KV.{subjects.SUPPRESSED}.>",),
+            (subjects.CONTROL, subjects.SUPPRESSED, subjects.HOSTS),
+            hears=(subjects.SITE, subjects.HOSTS_RESET),
+            writes=tuple(
+                subjects.bucket_key(bucket, ">") for bucket in (subjects.SUPPRESSED, subjects.HOSTS)
+            ),
         ),
         "local": _worker("local", shards, shared, hears=(subjects.QUOTA_ROOM,)),
         "popauth": Rights(
@@ -117,6 +122,7 @@ def _worker(
     return Rights(
         (
             "q.>",
+            *writes,
             subjects.EVENT_MAIL_ANY,
             subjects.DONE_HINT_ANY,
             subjects.INFLIGHT_ANY,

@@ -32,6 +32,10 @@ from tubepost.tasks import heed_cancellation
 DUPLICATE_WINDOW = 600.0
 ACK_WAIT = 60.0
 MAX_JOBS = 100_000
+MAX_HOSTS = 10_000
+HOSTS_AGE = 3 * 3600.0
+"""Seconds; more than a host is backed off and remembered."""
+
 NO_ROOM = {10023, 10028, 10047}
 """The server's codes for: what this stream may take at most is more than is left."""
 
@@ -285,7 +289,23 @@ def _buckets(plan: Plan) -> list[StreamConfig]:
     )
     lasting = (subjects.DIRECTORY, subjects.CONTROL, subjects.PAUSES, subjects.SECRETS)
     suppressed = bucket(subjects.SUPPRESSED, max_age=float(remote_values.LONGEST_SUPPRESSION))
-    return [relay, suppressed, *(bucket(name) for name in lasting)]
+    return [relay, suppressed, *(bucket(name) for name in lasting), _hosts(plan)]
+
+
+def _hosts(plan: Plan) -> StreamConfig:
+    """Hosts that failed. It may be lost: they fail again."""
+    return StreamConfig(
+        name=subjects.bucket_stream(subjects.HOSTS),
+        subjects=[f"$KV.{subjects.HOSTS}.>"],
+        storage=StorageType.MEMORY,
+        num_replicas=plan.replicas,
+        max_msgs_per_subject=1,
+        max_msgs=MAX_HOSTS,
+        max_age=HOSTS_AGE,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+        discard=DiscardPolicy.OLD,
+    )
 
 
 def _events(plan: Plan) -> StreamConfig:

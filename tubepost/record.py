@@ -100,7 +100,8 @@ class Record:
     """Times are seconds since 1970, UTC; `size` is octets of the body with CRLF line ends.
 
     `born`: where the retry clock began, if that is not `created` (an operator rejuvenated it).
-    `unreachable`: the last attempt did not reach any host of the destination.
+    `unreachable`: the last attempt did not reach any host of the destination; `opens`: and none of
+    its hosts is tried before that instant. `throttled`: it was told that it sends too fast.
     `warned`: the sender was told that the mail is late. `ret`, `envid`: RFC 3461 4.3, 4.4.
     """
 
@@ -120,6 +121,8 @@ class Record:
     priority: Priority = Priority.NORMAL
     born: float | None = None
     unreachable: bool = False
+    opens: float = 0.0
+    throttled: bool = False
     warned: bool = False
     ret: str = ""
     envid: str = ""
@@ -213,6 +216,8 @@ def _optional(record: Record) -> tuple[tuple[str, object], ...]:
         ("p", "" if normal else record.priority),
         ("b", record.born),
         ("x", int(record.unreachable)),
+        ("xo", record.opens),
+        ("xt", int(record.throttled)),
         ("w", int(record.warned)),
         ("rt", record.ret),
         ("e", record.envid),
@@ -262,6 +267,8 @@ def decode(header: str | None) -> Record:
             priority=_PRIORITIES[wire.get("p", "n")],
             born=wire.get("b"),
             unreachable=bool(wire.get("x")),
+            opens=float(wire.get("xo", 0)),
+            throttled=bool(wire.get("xt")),
             warned=bool(wire.get("w")),
             ret=str(wire.get("rt", "")),
             envid=str(wire.get("e", "")),

@@ -89,3 +89,10 @@ SUPPRESS = Setting(
     "mail fails at once; 0 = every mail is tried.",
     "remote",
 )
+HOSTBACKOFF = Setting(
+    "hostbackoff",
+    number(0, 86_400),
+    3600,
+    "Seconds an address of another host that failed twice is left alone at most; 0 = never.",
+    "remote",
+)

@@ -18,6 +18,7 @@ EVENTS = "EVENTS"
 PAUSES = "pauses"
 SECRETS = "secrets"
 SUPPRESSED = "suppressed"
+HOSTS = "hosts"
 
 LOCAL = "local"
 REMOTE = "remote"
@@ -31,6 +32,12 @@ AUTH_HERE = "auth.here"
 
 QUOTA_ROOM = "quota.room"
 """Request: how many octets do the mails of that account take? Answered by local."""
+
+SITE = "remote.site"
+"""Request: which hosts are the best MX of that destination? Answered by remote."""
+
+HOSTS_RESET = "remote.reset"
+"""Request: forget what is known of that destination's hosts; empty: of all. To remote."""
 
 SPLIT_UNIT = "S"
 """The unit name of a mail that has still to be split, and of the group it becomes."""

@@ -2,14 +2,16 @@
 
 import time
 
-from services.remote import api, tls
+from services.remote import api, hosts_api, tls
 from services.remote.attempt import RemoteCourier
+from services.remote.host_health import SharedHealth
 from services.remote.metering import Metering
 from services.remote.mx import DnsResolver
 from services.remote.plan import planner
 from services.remote.pool import Pool, limits_of
 from services.remote.remembering import RememberingCourier
 from services.remote.settings import Settings
+from services.remote.site import SiteAnswers
 from services.remote.suppressions import Suppressions
 from tubepost import remote_values, subjects
 from tubepost.control import Control
@@ -30,18 +32,27 @@ async def serve(settings: Settings, context: Context) -> None:
             metering, suppressions = Metering(time.monotonic), Suppressions(bus, time.time)
             context.before_metrics.append(metering.measure)
             context.app.include_router(api.router(suppressions, control, time.time))
+            health = SharedHealth(bus, time.time, lambda: control.get(remote_values.HOSTBACKOFF))
+            context.app.include_router(hosts_api.router(health))
+            context.before_metrics.append(health.measure)
             pool = Pool(limits_of(control), metering)
+            courier = _courier(settings, control, pool, health)
+            await SiteAnswers(courier, health).listen(bus)
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.REMOTE,
-                _remembering(_courier(settings, control, pool), metering, suppressions, control),
+                _remembering(courier, metering, suppressions, control),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
                 events=events,
             )
-            async with agreed(control, settings.shards), pool.open_until(context.stopping):
+            async with (
+                agreed(control, settings.shards),
+                background(health.run()),
+                pool.open_until(context.stopping),
+            ):
                 context.ready()
                 await worker.run(context.stopping)
 
@@ -58,7 +69,9 @@ def _remembering(
     )
 
 
-def _courier(settings: Settings, control: Control, pool: Pool) -> RemoteCourier:
+def _courier(
+    settings: Settings, control: Control, pool: Pool, health: SharedHealth
+) -> RemoteCourier:
     servers = settings.nameserver_ips
     ca_file = str(settings.ca_file or "")
     tls.context(Level.VERIFY, ca_file)  # a file that cannot be used is told at the start
@@ -71,4 +84,5 @@ def _courier(settings: Settings, control: Control, pool: Pool) -> RemoteCourier:
             families=lambda: control.get(remote_values.IPFAMILIES),
         ),
         pool=pool,
+        health=health,
     )

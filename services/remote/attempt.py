@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from services.remote.connection import TryNext
 from services.remote.elsewhere import last_resort, left_of
-from services.remote.health import Health, Unknown
+from services.remote.health import Health, Unknown, all_wait_until
 from services.remote.mx import Found, Host, Resolver
 from services.remote.plan import Plan, Planner
 from services.remote.pool import Pool
@@ -63,6 +63,7 @@ class RemoteCourier:
             if why := self.health.why_not(host):
                 tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False))
                 continue
+            self.health.tries(host)
             began = time.monotonic()
             result = await self.pool.send(host, terms, envelope, mail.body)
             seconds = time.monotonic() - began
@@ -75,9 +76,14 @@ class RemoteCourier:
                 self.health.answered(host)
                 judged |= timed(result.end.outcomes, seconds)
                 envelope = left_of(envelope, result.end)
-            elif not (result.ours or result.tls):
+            elif result.host_fault:
                 self.health.failed(host, result.reason)
-        return judged | last_resort(envelope.recipients, tried, _none_took_it)
+        until = all_wait_until(self.health, hosts)
+        return judged | last_resort(
+            envelope.recipients,
+            tried,
+            lambda these: replace(_none_took_it(these), not_before=until),
+        )
 
 
 def _at(port: int, found: Found) -> Found:

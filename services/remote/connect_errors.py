@@ -14,6 +14,8 @@ _OURS = {
     errno.ENOBUFS: "no memory for a connection here",
     errno.ENOMEM: "no memory for a connection here",
     errno.EPERM: "forbidden by this machine's firewall",
+    errno.EACCES: "forbidden by this machine's firewall",
+    errno.EINVAL: "no connection can be made from that source address",
     errno.EAFNOSUPPORT: "this machine does not speak that protocol",
 }
 

@@ -33,6 +33,8 @@ from tubepost.outcome import Delivered, Outcome
 from tubepost.record import Envelope
 from tubepost.tls_policy import TlsPolicy
 
+_WELCOME = frozenset({Phase.BANNER, Phase.EHLO, Phase.HELO})
+
 FAREWELL = 5.0
 """Seconds a peer has to take our QUIT."""
 
@@ -54,6 +56,11 @@ class TryNext:
     status: str = "4.4.2"
     phase: str = field(default="", compare=False)
     end: MailEnd | None = None
+
+    @property
+    def host_fault(self) -> bool:
+        """Whether any other mail would have met the same: no connection, or no welcome."""
+        return not self.ours and (not self.connected or self.phase in _WELCOME)
 
     @classmethod
     def after(cls, end: MailEnd) -> "TryNext":

@@ -172,7 +172,7 @@ def _add_destinations(routes: APIRouter, views: Views, events: Teller) -> None:
     @routes.get("/destinations")
     async def troubles() -> list[dict[str, Any]]:
         """Remote destinations that do not get all they could use, the longest line first, at most
-        1,000 of a shard: see services.scheduler.lane.Trouble."""
+        1,000 of a shard: see services.scheduler.served.Trouble."""
         return await views.troubles()
 
     @routes.post("/destinations/{destination}/reset")

@@ -17,6 +17,7 @@ from services.scheduler.owner import Owner
 from services.scheduler.settings import Settings
 from services.scheduler.settle import Settler
 from services.scheduler.shard import Limits
+from services.scheduler.site_questions import SiteQuestions
 from services.scheduler.views import Views
 from tubepost import control_values, maillog, subjects
 from tubepost.control import Control
@@ -58,6 +59,7 @@ class Scheduler:
         self.control, self.directory = Control(bus, settings.hostname), Directory(bus)
         self.pauses = Pauses(bus)
         self.store = MailStore(bus, settings.shards)
+        self.questions = SiteQuestions(bus, time.time)
         self._name = f"{settings.hostname}-{os.getpid()}-{secrets.token_hex(4)}"
         self.holdings = Holdings(
             bus, settings.shards, self._name, work=self.own, wanted=self.streams_wanted
@@ -133,6 +135,7 @@ class Scheduler:
             async with background(*beside):
                 await owner.run()
         finally:
+            owner.shard.close()
             del self.owners[shard]
 
     def _limits(self, shard: int) -> Limits:
@@ -143,7 +146,9 @@ class Scheduler:
             for name, setting in CONCURRENCY.items()
         }
         paused = self.pauses.channels | self.pauses.destinations
-        return Limits(channel, self.control.get(control_values.DESTINATIONS), paused)
+        table, sites = self.control.get(control_values.DESTINATIONS), self.questions.sites
+        sites.apply(table, len(self.owners), shards)
+        return Limits(channel, table, paused, sites)
 
     async def limit_jobs(self) -> None:
         """Keeps a limit that is smaller than the number of shards; for the owner of shard 0.
@@ -217,6 +222,7 @@ async def _run(settings: Settings, context: Context, bus: NatsBus, scheduler: Sc
     context.before_metrics.append(scheduler.measure)
     for mirror in (scheduler.control.mirror, scheduler.pauses.mirror):
         mirror.listeners.append(scheduler.settings_changed)
-    async with background(scheduler.holdings.run(), scheduler.limit_jobs()):
+    beside = (scheduler.holdings.run(), scheduler.limit_jobs(), scheduler.questions.run())
+    async with background(*beside):
         context.ready()
         await context.stopping.wait()

@@ -7,21 +7,11 @@ tcpto, shared by all workers); then one unit tries whether it is back.
 
 from math import inf
 
+from tubepost.backoff import PATIENCE, until_hosts_open, wait
 from tubepost.destination_limits import Limit
-from tubepost.retry import chance
 
 START = 5
 """Units at once for a destination nothing is known of."""
-
-PATIENCE = 2
-"""Failures to connect, without an answer between them, after which it is backed off."""
-
-FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0
-"""Seconds a back-off lasts: the first one, and no other longer than that. Each doubles."""
-
-SPREAD = 0.1
-"""Share of a wait it may be shorter or longer: destinations that failed together do not return
-together."""
 
 UNLIMITED = Limit(1_000_000)
 """Of a local destination: only its channel limits it."""
@@ -36,7 +26,8 @@ class Destination:
     """
 
     __slots__ = (
-        "_backed_off_at", "_next", "_start", "error", "failures", "limit", "out", "until", "window",
+        "_backed_off_at", "_next", "_slowed_at", "_start", "error", "failures", "limit", "out",
+        "until", "window",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, start: int = START) -> None:
@@ -46,7 +37,7 @@ class Destination:
         self.failures = 0
         self.error = ""
         self.until = 0.0
-        self._backed_off_at = 0.0
+        self._backed_off_at = self._slowed_at = 0.0
         self._next = 0.0  # when the next unit would go if they went evenly (GCRA)
 
     @property
@@ -70,7 +61,7 @@ class Destination:
             return self.until
         if self.out >= self.allowed:
             return inf
-        return self._rate_at()
+        return self.opens
 
     @property
     def blank(self) -> bool:
@@ -107,33 +98,41 @@ class Destination:
         else:
             self.failures, self.window = 0, min(self.allowed + 1, self.limit.concurrency)
 
-    def failed(self, sent: float, now: float, name: str, error: str) -> bool:
+    def throttled(self, sent: float, now: float) -> None:
+        """A host of it said to a unit that went out at `sent` that it gets too much.
+
+        It is reached, and gets half as much. Those that were out already then say nothing new.
+        """
+        if self.backed_off:
+            self.reopen()
+        self.failures = 0
+        if sent > self._slowed_at:
+            self.window, self._slowed_at = max(1, self.allowed // 2), now
+
+    def failed(self, sent: float, now: float, name: str, error: str, opens: float = 0.0) -> bool:
         """A unit that went out at `sent` did not reach it. True where it is backed off anew.
 
-        Those that were out already when the back-off began say nothing new.
+        Those that were out already when the back-off began say nothing new. `opens`: all its hosts
+        are left alone until then, whoever met that; it has no need to find out, nor waits longer.
         """
         self.error = error
         if self.backed_off and sent <= self._backed_off_at:
             return False
-        self.failures += 1
+        self.failures = max(self.failures + 1, PATIENCE if opens > now else 0)
         self.window = max(1, self.allowed // 2)
         if not self.backed_off:
             return False
         self.window, self._backed_off_at = 1, now
-        self.until = now + wait(name, self.failures - PATIENCE)
+        own = now + wait(name, self.failures - PATIENCE)
+        self.until = until_hosts_open(name, now, opens) if opens > now else own
         return True
 
     def reopen(self) -> None:
         """As if nothing was known of it."""
         self.failures, self.window, self.until = 0, self._start, 0.0
 
-    def _rate_at(self) -> float:
+    @property
+    def opens(self) -> float:
         """The first instant its rate allows; a second's worth may go at once."""
         rate = self.limit.rate
         return self._next - (max(1.0, rate) - 1) / rate if rate else 0.0
-
-
-def wait(name: str, doublings: int) -> float:
-    """Seconds a back-off lasts, after that many probes that failed too."""
-    spread = SPREAD * (2 * chance(f"{name} {doublings}") - 1)
-    return float(min(FIRST_WAIT * 2 ** min(doublings, 16), LONGEST_WAIT) * (1 + spread))

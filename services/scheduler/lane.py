@@ -5,12 +5,13 @@ does, at its instant, or when the limits change. Everything here costs O(1), or 
 instants, whatever waits.
 """
 
-import heapq
 from dataclasses import dataclass
+from itertools import islice
 from math import inf, isfinite
 
-from services.scheduler.destination import START, UNLIMITED, Destination
 from services.scheduler.line import Line
+from services.scheduler.served import Served, Trouble, Wakes
+from services.scheduler.sites import Called, Site, Sites
 from services.scheduler.tally import Ranking
 from services.scheduler.turns import TROUBLE, Turns, rank_of
 from tubepost.destination_limits import Table, lookup
@@ -24,67 +25,25 @@ TROUBLE_SHARE = 4
 @dataclass(slots=True)
 class Out:
     """A job that is out: which version of the record, since when (seconds since 1970), and whether
-    it takes one of the slots for destinations in trouble."""
+    it takes one of the slots for destinations in trouble. `site`: whose limit it counts for."""
 
     seq: int
     since: float
     probe: bool = False
+    site: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the end of a job says about its destination."""
+    """What the end of a job says about its destination.
+
+    `throttled`: it answered that it gets too much. `opens`: none of its hosts is tried before that.
+    """
 
     reached: bool
     error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A destination that does not get all it could use, for the operator.
-
-    `limit` and `rate` (deliveries a second) as set, `window` what it is trusted with; nothing goes
-    out before `until` (seconds since 1970, 0 = not backed off); `waiting`: units that are due.
-    """
-
-    name: str
-    limit: int
-    rate: float | None
-    window: int
-    until: float
-    failures: int
-    error: str
-    out: int
-    waiting: int
-    paused: bool
-
-
-class _Served(Destination):
-    """A destination with its lines by class. `held_up`: in no ring. `troubled_ring`: which rings
-    its lines stand in. `oldest`: no unit that waits is older (seconds since 1970)."""
-
-    __slots__ = (
-        "held_up",
-        "lines",
-        "name",
-        "oldest",
-        "table",
-        "troubled_ring",
-        "waiting",
-        "wake_at",
-    )
-
-    def __init__(self, name: str, table: Table | None) -> None:
-        if table is None:
-            super().__init__(UNLIMITED, UNLIMITED.concurrency)
-        else:
-            super().__init__(lookup(table, name), START)
-        self.name, self.table = name, table
-        self.lines: list[Line | None] = [None] * TROUBLE
-        self.held_up = self.troubled_ring = False
-        self.waiting = 0
-        self.wake_at = inf
-        self.oldest = inf
+    throttled: bool = False
+    opens: float = 0.0
 
 
 class Lane:
@@ -92,25 +51,30 @@ class Lane:
     `failing`: destinations with a failure since their last answer. `table` None: no destination
     has a limit, and nothing is learnt of any."""
 
-    def __init__(self, units: Ranking, *, learns: bool) -> None:
-        self._units = units
+    def __init__(self, units: Ranking, *, learns: bool, called: Called = lambda: None) -> None:
+        """`called`: says that `take` may find something again, as another lane has made room."""
+        self._units, self._called = units, called
         self._table: Table | None = {} if learns else None
         self._limit, self._paused = 0, frozenset[str]()
         self._turns = Turns()
-        self._destinations: dict[str, _Served] = {}
+        self._destinations: dict[str, Served] = {}
         self._held_up: dict[str, None] = {}
-        self._wakes: list[tuple[float, str]] = []
+        self._sites: Sites | None = None
+        self._waiting: dict[Site, dict[str, None]] = {}
+        self._wakes = Wakes(self._destinations)
         self._probes = 0
         self.standing: dict[Key, Held] = {}
         self.out = 0
         self.failing: dict[str, None] = {}
         self.backed_off: set[str] = set()
 
-    def apply(self, limit: int, table: Table, paused: frozenset[str]) -> None:
+    def apply(
+        self, limit: int, table: Table, paused: frozenset[str], sites: Sites | None = None
+    ) -> None:
         """The limits in force from here on. `paused`: destinations that get nothing."""
         self._limit = limit
-        if self._table is not None and table is not self._table:
-            self._table = table
+        if self._table is not None:
+            self._table, self._sites = table, sites
         self._paused = paused
         for name in list(self._held_up):
             self._enter(self._destinations[name])
@@ -169,7 +133,10 @@ class Lane:
         served.went_out(now)
         self.out += 1
         self._probes += served.troubled
-        return Out(seq, now, served.troubled)
+        site = self._site_of(served, now)
+        if site:
+            site.went_out(now)
+        return Out(seq, now, served.troubled, site)
 
     def came_back(self, name: str, out: Out) -> None:
         """The job is over."""
@@ -177,22 +144,33 @@ class Lane:
         served.came_back()
         self.out -= 1
         self._probes -= out.probe
-        if served.held_up:
+        if out.site:
+            out.site.came_back()
+        if served.held_up and not served.site:
             self._enter(served)
 
-    def undone(self, name: str) -> None:
+    def undone(self, name: str, out: Out) -> None:
         """The job that came back had not been sent."""
         self._destinations[name].undone()
+        if out.site:
+            out.site.undone()
+
+    def close(self) -> None:
+        """Nothing goes out from here any more: others need not wait for it, nor call."""
+        for site in self._waiting:
+            site.waiting.pop(self._called, None)
 
     def learn(self, name: str, sent: float, now: float, verdict: Verdict) -> bool:
         """From a job sent out at `sent`; True where the destination is backed off anew."""
         if self._table is None:
             return False
         served, anew = self._destinations[name], False
-        if verdict.reached:
-            served.answered()
+        if not verdict.reached:
+            anew = served.failed(sent, now, name, verdict.error, verdict.opens)
+        elif verdict.throttled:
+            served.throttled(sent, now)
         else:
-            anew = served.failed(sent, now, name, verdict.error)
+            served.answered()
         self._learnt(served)
         return anew
 
@@ -211,20 +189,20 @@ class Lane:
             self._learnt(served)
 
     def wake(self, now: float) -> None:
-        """Brings back the destinations whose instant has come."""
-        while self._wakes and self._wakes[0][0] <= now:
-            at, name = heapq.heappop(self._wakes)
-            served = self._destinations.get(name)
-            if served and served.wake_at == at:
-                served.wake_at = inf
-                if served.held_up:
-                    self._enter(served)
-                self.forget_idle(name, now)
+        """Brings back the destinations whose instant has come, and as many as there is room for."""
+        for served in self._wakes.due(now):
+            if served.held_up:
+                self._enter(served)
+            self.forget_idle(served.name, now)
+        for site, names in list(self._waiting.items()):
+            for name in list(islice(names, site.room(now))):
+                self._enter(self._destinations[name])
 
     @property
     def next_wake(self) -> float:
         """The next instant `wake` has something to do at; inf = none."""
-        return self._wakes[0][0] if self._wakes else inf
+        rooms = (site.opens for site in self._waiting if site.out < site.allowed)
+        return min(self._wakes.next, min(rooms, default=inf))
 
     def forget_idle(self, name: str, now: float) -> None:
         """Forgets a destination that nothing is out or waits for, once it may be forgotten."""
@@ -232,10 +210,10 @@ class Lane:
         if served is None or served.out or served.waiting:
             return
         if now < served.remembered_until:
-            self._wake_at(served, served.remembered_until)
+            self._wakes.at(served, served.remembered_until)
         elif served.blank or not self._units[name]:
             del self._destinations[name]
-            self._held_up.pop(name, None)
+            self._no_longer_held_up(served)
             self.failing.pop(name, None)
             self.backed_off.discard(name)
 
@@ -259,55 +237,45 @@ class Lane:
     def troubles(self) -> list[Trouble]:
         """The destinations with failures, and those that wait for a place, an instant, a pause."""
         names = dict.fromkeys((*self.failing, *self._held_up))
-        return [self._trouble(self._destinations[name]) for name in names]
+        served = (self._destinations[name] for name in names)
+        return [one.trouble(paused=one.name in self._paused) for one in served]
 
-    def _trouble(self, served: _Served) -> Trouble:
-        return Trouble(
-            name=served.name,
-            limit=served.limit.concurrency,
-            rate=served.limit.rate,
-            window=served.allowed,
-            until=served.until,
-            failures=served.failures,
-            error=served.error,
-            out=served.out,
-            waiting=served.waiting,
-            paused=served.name in self._paused,
-        )
-
-    def _served(self, name: str) -> _Served:
+    def _served(self, name: str) -> Served:
         served = self._destinations.get(name)
         if served is None:
-            served = self._destinations[name] = _Served(name, self._table)
+            served = self._destinations[name] = Served(name, self._table)
         return served
 
-    def _may_go(self, served: _Served, now: float) -> bool:
+    def _may_go(self, served: Served, now: float) -> bool:
         """Whether a unit of it may go now; if not, it leaves the rings until it may."""
         if served.table is not self._table and self._table is not None:
             served.table, served.limit = self._table, lookup(self._table, served.name)
         at = inf if served.name in self._paused else served.free_at(now)
         if at <= now:
-            return True
+            site = self._site_of(served, now)
+            if site is None or site.free_at(now) <= now:
+                return True
+            self._wait_for(site, served)
+            at = inf
         for line in served.lines:
             if line:
                 self._turns.leave(line)
         served.held_up = True
         self._held_up[served.name] = None
         if isfinite(at):
-            self._wake_at(served, at)
+            self._wakes.at(served, at)
         return False
 
-    def _enter(self, served: _Served) -> None:
+    def _enter(self, served: Served) -> None:
         """Puts its lines into the rings they belong into."""
-        served.held_up = False
-        self._held_up.pop(served.name, None)
+        self._no_longer_held_up(served)
         served.troubled_ring = served.troubled
         for rank, line in enumerate(served.lines):
             if line and line.live:
                 self._turns.leave(line)
                 self._turns.enter(line, TROUBLE if served.troubled else rank)
 
-    def _learnt(self, served: _Served) -> None:
+    def _learnt(self, served: Served) -> None:
         """Keeps the lists of what is in trouble, and the rings, in step."""
         name = served.name
         if served.failures:
@@ -318,14 +286,24 @@ class Lane:
             self.backed_off.add(name)
         else:
             self.backed_off.discard(name)
-        if served.held_up or served.troubled_ring != served.troubled:
+        if not served.site and (served.held_up or served.troubled_ring != served.troubled):
             self._enter(served)
 
-    def _wake_at(self, served: _Served, at: float) -> None:
-        if at < served.wake_at:
-            served.wake_at = at
-            heapq.heappush(self._wakes, (at, served.name))
-            if len(self._wakes) > 2 * len(self._destinations) + 64:
-                alive = {(d.wake_at, d.name) for d in self._destinations.values()}
-                self._wakes = [wake for wake in alive if isfinite(wake[0])]
-                heapq.heapify(self._wakes)
+    def _site_of(self, served: Served, now: float) -> Site | None:
+        return self._sites.of(served.name, now) if self._sites else None
+
+    def _wait_for(self, site: Site, served: Served) -> None:
+        """Keeps its place among those who wait, whatever else happens to it meanwhile."""
+        served.site = site
+        self._waiting.setdefault(site, {})[served.name] = None
+        site.waiting[self._called] = None
+
+    def _no_longer_held_up(self, served: Served) -> None:
+        served.held_up = False
+        self._held_up.pop(served.name, None)
+        site, served.site = served.site, None
+        if site:
+            del self._waiting[site][served.name]
+            if not self._waiting[site]:
+                del self._waiting[site]
+                site.waiting.pop(self._called, None)

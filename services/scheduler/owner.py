@@ -72,9 +72,9 @@ class Owner:
     ) -> None:
         self._bus, self.number, self._settler = bus, number, settler
         self._clock, self._limits, self._wanted = clock, limits, wanted
-        self.shard = Shard()
-        self._reading = Reading(bus, number, self._see, clock)
         self._news = asyncio.Event()
+        self.shard = Shard(self._news.set)
+        self._reading = Reading(bus, number, self._see, clock)
         self._to_settle: asyncio.Queue[Key] = asyncio.Queue()
         self._to_expire: asyncio.Queue[Expired] = asyncio.Queue()
         self._suspect: set[Key] = set()

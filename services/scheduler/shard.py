@@ -14,7 +14,9 @@ from math import isfinite
 from sortedcontainers import SortedList
 
 from services.scheduler.expiry import Expired, Expiry
-from services.scheduler.lane import Lane, Out, Trouble, Verdict
+from services.scheduler.lane import Lane, Out, Verdict
+from services.scheduler.served import Trouble
+from services.scheduler.sites import Called, Sites
 from services.scheduler.tally import Tally
 from tubepost import retry
 from tubepost.destination_limits import Table
@@ -37,12 +39,14 @@ LAST = "\x7f"
 class Limits:
     """`channel`: deliveries of this shard at once. `destinations`: those of a remote destination.
 
-    `paused`: names of channels and destinations that send nothing now.
+    `paused`: names of channels and destinations that send nothing now. `sites`: what remote
+    destinations share, with those of other shards too.
     """
 
     channel: Mapping[str, int]
     destinations: Table = field(default_factory=dict)
     paused: frozenset[str] = frozenset()
+    sites: Sites | None = field(default=None, compare=False)
 
     def of(self, channel: str) -> int:
         return 0 if channel in self.paused else self.channel[channel]
@@ -51,7 +55,8 @@ class Limits:
 class Shard:
     """The units of one shard and where each waits. `tally` counts them."""
 
-    def __init__(self) -> None:
+    def __init__(self, called: Called = lambda: None) -> None:
+        """`called`: says that `due` may find something, because another shard made room."""
         self.units: dict[Key, Held] = {}
         self.out: dict[Key, Out] = {}
         self.tally = Tally()
@@ -63,7 +68,9 @@ class Shard:
         self._order = SortedList()
         self._limits: Limits | None = None
         self._lanes = {
-            channel: Lane(self.tally.by_destination[channel], learns=channel != LOCAL)
+            channel: Lane(
+                self.tally.by_destination[channel], learns=channel != LOCAL, called=called
+            )
             for channel in CHANNELS
         }
         self._expiry = Expiry(self._lanes[REMOTE])
@@ -121,7 +128,7 @@ class Shard:
         out = self.out.pop(key, None)
         if out:
             lane.came_back(name, out)
-            lane.undone(name)
+            lane.undone(name, out)
         else:
             lane.drop(held)
             self._ending.discard(key)
@@ -183,6 +190,14 @@ class Shard:
         """Whether `expired_behind_backoff` has more to look at."""
         return self._expiry.searching
 
+    def close(self) -> None:
+        """It is another owner's: what it has out no longer counts for what shards share here."""
+        for lane in self._lanes.values():
+            lane.close()
+        for out in self.out.values():
+            if out.site:
+                out.site.came_back()
+
     # --- what there is
 
     def out_since(self, before: float) -> list[Held]:
@@ -227,7 +242,7 @@ class Shard:
             return
         self._limits = limits
         for channel, lane in self._lanes.items():
-            lane.apply(limits.of(channel), limits.destinations, limits.paused)
+            lane.apply(limits.of(channel), limits.destinations, limits.paused, limits.sites)
 
     def _wake(self, now: float) -> None:
         """Moves what is due into the lanes; entries of older versions fall out."""
@@ -313,7 +328,9 @@ def _verdict(old: Record, new: Record | None) -> Verdict | None:
         return Verdict(reached=True)
     if new.attempts <= old.attempts:
         return None
-    return Verdict(reached=not new.unreachable, error=_error(new) if new.unreachable else "")
+    if new.unreachable:
+        return Verdict(reached=False, error=_error(new), opens=new.opens)
+    return Verdict(reached=True, throttled=new.throttled)
 
 
 def _error(record: Record) -> str:

@@ -5,6 +5,7 @@ owner's memory, are small and take no time: what has to be true is read from the
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -64,6 +65,7 @@ class Views:
         self, shard: int, chosen: Filter, after: str, *, until: float
     ) -> tuple[int, int, str]:
         """Makes due what matches: (matched, made due, cursor behind). Raises Unavailable."""
+        await self._open_hosts("")
         question = {"filter": chosen.given(), "after": after, "until": until, "limit": FLUSHED}
         answer = await self._ask(shard, "flush", question)
         return answer["matched"], len(answer["due"]), answer["end"]
@@ -71,6 +73,7 @@ class Views:
     async def flush_units(self, keys: list[Key]) -> set[Key]:
         """Makes these due, as far as they wait for their time: which did. Raises Unavailable."""
         due: set[Key] = set()
+        await self._open_hosts("")
         for shard in {key.shard for key in keys}:
             units = [[key.mail_id, key.unit] for key in keys if key.shard == shard]
             answer = await self._ask(shard, "flush", {"units": units})
@@ -85,7 +88,13 @@ class Views:
 
     async def reopen(self, destination: str) -> None:
         """Ends a destination's back-off, in whatever shard it is. Raises Unavailable."""
+        await self._open_hosts(destination)
         await self._ask_all("reopen", {"destination": destination})
+
+    async def _open_hosts(self, destination: str) -> None:
+        """Before it is tried at once its hosts, or all, must be open (SEND-18)."""
+        with contextlib.suppress(Unavailable):  # no remote is there: nothing is tried, either
+            await self._bus.ask(subjects.HOSTS_RESET, destination.encode(), seconds=3)
 
     async def stands(self, shard: int, mail_id: str) -> dict[str, str]:
         """Where the units of a mail stand, by unit; empty where no owner can say."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from services.remote.host_health import SharedHealth
+from services.remote.mx import Host
 from services.remote.suppressions import Suppression, Suppressions
 from tests.conftest import PLAN
 from tests.contracts.guarded import SERVICES, Connect
@@ -27,6 +29,7 @@ from tubepost.relay_list import RelayList
 from tubepost.retry import Rules
 from tubepost.routing import Route
 from tubepost.subjects import Key
+from tubepost.tasks import background
 
 ROUTES = {"local": Route("local", "example.org"), "remote": Route("remote", "example.net")}
 CLIENT = "198.51.100.7"
@@ -154,6 +157,19 @@ async def test_smtpd_tells_another_smtpd_its_rates(connect: Connect, complaints:
     assert complaints == []
 
 
+async def test_remotes_share_what_they_know_of_hosts(
+    connect: Connect, complaints: list[str]
+) -> None:
+    one, two = [SharedHealth(await connect("remote"), FakeClock(), lambda: 60.0) for _ in range(2)]
+    host = Host("mx.far.example", "192.0.2.7")
+    async with background(one.run(), two.run()), asyncio.timeout(PATIENCE):
+        one.failed(host, "timed out")
+        one.failed(host, "timed out")
+        while not two.opens(host):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert complaints == []
+
+
 async def test_scheduler_ends_what_is_done(connect: Connect, complaints: list[str]) -> None:
     smtpd, scheduler = await connect("smtpd"), await connect("scheduler")
     key = await accept(smtpd, "local", INLINE_LIMIT + 1)
@@ -164,6 +180,17 @@ async def test_scheduler_ends_what_is_done(connect: Connect, complaints: list[st
     await store.forget_body(MAIL_ID)
     await store.forget(mail)
     assert not await store.read(key)
+    assert complaints == []
+
+
+async def test_scheduler_asks_remote_for_mail_hosts(
+    connect: Connect, complaints: list[str]
+) -> None:
+    scheduler = await connect("scheduler")
+    remote = await connect("remote")
+    for subject in (subjects.SITE, subjects.HOSTS_RESET):
+        await answering(remote, subject, "remote")
+        assert await scheduler.ask(subject, b"far.example") == b"yes"
     assert complaints == []
 
 

@@ -50,6 +50,11 @@ NO_PASSWORDS = (
     "$JS.API.DIRECT.GET.KV_directory.$KV.directory.account.x.y",
     "$JS.API.STREAM.MSG.GET.KV_directory",
 )
+NO_HOSTS = (
+    "$JS.API.CONSUMER.CREATE.KV_hosts",
+    "$JS.API.STREAM.MSG.GET.KV_hosts",
+    "$KV.hosts.v4.192.0.2.7.25",
+)
 NO_SECRETS = (
     "$JS.API.CONSUMER.CREATE.KV_secrets",
     "$JS.API.CONSUMER.MSG.NEXT.KV_secrets.x",
@@ -65,10 +70,11 @@ NO_SUPPRESSIONS = (
 RATES = (subjects.RATES, subjects.RATES_WANTED, subjects.rates_for("x"))
 JOBS = "$JS.API.CONSUMER.MSG.NEXT.DISPATCH"
 MUST_NOT_PUBLISH = {
-    "smtpd": (*NO_STREAMS, *NO_SETTINGS, *NO_SECRETS, *NO_QUEUE_READS, "w.done.0",
+    "smtpd": (*NO_STREAMS, *NO_SETTINGS, *NO_HOSTS, *NO_SECRETS, *NO_QUEUE_READS, "w.done.0",
               *NO_SUPPRESSIONS, "ctl.0.list", "event.queue", f"{JOBS}.local"),
-    "scheduler": (*NO_SETTINGS, *RATES, "$KV.secrets.account.x.y", "$KV.suppressed.x"),
-    "local": (*NO_STREAMS, *NO_SETTINGS, *NO_SECRETS, *RATES, "auth.check", "mail.m.0",
+    "scheduler": (*NO_SETTINGS, *RATES, "$KV.hosts.v4.192.0.2.7.25", "$KV.secrets.account.x.y",
+                  "$KV.suppressed.x"),
+    "local": (*NO_STREAMS, *NO_SETTINGS, *NO_HOSTS, *NO_SECRETS, *RATES, "auth.check", "mail.m.0",
               *NO_SUPPRESSIONS, f"{JOBS}.remote", "$JS.ACK.DISPATCH.remote.1.1.1.1.1",
               "$JS.API.DIRECT.GET.KV_relay.x"),
     "remote": (*NO_STREAMS, *NO_SETTINGS, *NO_SECRETS, *RATES, *NO_PASSWORDS, "auth.check",
@@ -104,6 +110,7 @@ async def test_the_server_refuses_to_subscribe(guarded: Guarded, service: str) -
     others = [f"_INBOX_{other}.>" for other in SERVICES if other != service]
     heard = {"popauth": "auth.check", "local": "w.inflight.*", "remote": "w.inflight.*"}
     questions = [s for s in (subjects.AUTH_CHECK, subjects.INFLIGHT_ANY) if s != heard.get(service)]
+    questions += [] if service == "remote" else [subjects.SITE, subjects.HOSTS_RESET]
     async with raw_client(guarded.url, service, guarded.passwords[service]) as raw:
         for subject in (*MUST_NOT_SUBSCRIBE, *others, *questions):
             for group in ("", "workers"):

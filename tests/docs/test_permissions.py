@@ -23,6 +23,7 @@ THINGS: dict[str, tuple[str, str]] = {
             subjects.PAUSES,
             subjects.SECRETS,
             subjects.SUPPRESSED,
+            subjects.HOSTS,
         )
     },
 }
@@ -78,3 +79,5 @@ def test_nobody_hears_what_is_not_for_it() -> None:
     assert subjects.AUTH_CHECK in heard["popauth"]
     assert [s for s in heard if subjects.AUTH_CHECK in heard[s]] == ["popauth"]
     assert [s for s in heard if subjects.QUOTA_ROOM in heard[s]] == ["local"]
+    for question in (subjects.SITE, subjects.HOSTS_RESET):
+        assert [s for s in heard if question in heard[s]] == ["remote"]

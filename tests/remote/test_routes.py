@@ -8,6 +8,7 @@ import pytest
 
 from services.remote.attempt import RemoteCourier
 from services.remote.connect_errors import local_fault
+from services.remote.health import Unknown
 from services.remote.mx import DnsResolver, Host
 from services.remote.plan import planner
 from services.remote.pool import Pool
@@ -52,14 +53,11 @@ async def port(peer: MemoryPeer) -> AsyncIterator[int]:
         yield port
 
 
-class Heard:
+class Heard(Unknown):
     """A Health that remembers what it was told."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
-
-    def why_not(self, host: Host) -> str:
-        return ""
 
     def failed(self, host: Host, why: str) -> None:
         self.told.append(f"{host.ip} failed")

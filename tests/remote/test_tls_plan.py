@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.remote.attempt import RemoteCourier
+from services.remote.health import Unknown
 from services.remote.mx import DnsResolver, Host
 from services.remote.plan import Planner, planner
 from services.remote.pool import Pool
@@ -105,19 +106,13 @@ async def zone() -> AsyncIterator[DnsServer]:
 
 
 @dataclass
-class Noted:
+class Noted(Unknown):
     """A Health that writes down what it is told."""
 
     failures: list[str] = field(default_factory=list)
 
-    def why_not(self, host: Host) -> str:
-        return ""
-
     def failed(self, host: Host, why: str) -> None:
         self.failures.append(host.ip)
-
-    def answered(self, host: Host) -> None:
-        pass
 
 
 async def attempt(

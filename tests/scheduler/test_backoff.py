@@ -294,3 +294,29 @@ def test_no_unit_is_looked_at_before_one_is_old() -> None:
     sent.unreachable(the_probe(sent), wait=10 * WEEK)
     assert sent.shard.expired_behind_backoff(WEEK, most=1) == []
     assert not sent.shard.searching
+
+
+# --- what a record tells beside whether a host was reached
+
+
+def test_a_destination_comes_back_with_its_hosts() -> None:
+    sent = Sent()
+    for name in ("m1", "m2"):
+        sent.put(name, destination=DEAD)
+    sent.due()
+    sent.put("m1", destination=DEAD, attempts=1, unreachable=True, opens=NOW + 300)
+    (found,) = sent.shard.troubles()
+    assert NOW + 300 <= found.until <= NOW + 330
+
+
+def test_one_that_is_told_to_be_slower_gets_less_and_is_in_no_trouble() -> None:
+    sent = Sent()
+    for number in range(20):
+        sent.put(f"m{number}")
+    first = sent.due()
+    assert len(first) == 5
+    sent.now += 1
+    for name in first:
+        sent.put(name, attempts=1, throttled=True, next_attempt=NOW + 400)
+    assert len(sent.due()) == 2
+    assert sent.shard.backed_off == 0

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.destination import FIRST_WAIT, LONGEST_WAIT, START, Destination, wait
+from services.scheduler.destination import START, Destination
 from tests.scheduler.units import NOW
+from tubepost.backoff import FIRST_WAIT, LONGEST_WAIT, wait
 from tubepost.destination_limits import Limit
 
 NAME = "far.example"
@@ -156,3 +157,66 @@ def test_never_more_than_the_rate_and_a_second_s_worth(waits: list[float], rate:
         for last in range(first, len(went)):
             sent, took = last - first + 1, went[last] - start
             assert sent <= took * rate + max(1.0, rate) + 1e-3
+
+
+# --- told to be slower
+
+
+def test_who_sends_too_much_gets_half_as_much_and_is_no_host_that_is_away() -> None:
+    destination = Destination(Limit(20))
+    for _ in range(3):
+        destination.answered()
+    assert destination.allowed == 8
+    destination.throttled(NOW + 1, NOW + 2)
+    assert (destination.allowed, destination.failures, destination.backed_off) == (4, 0, False)
+    destination.answered()
+    assert destination.allowed == 5
+
+
+def test_what_was_out_already_when_it_was_told_says_nothing_new() -> None:
+    destination = Destination(Limit(20))
+    for _ in range(11):
+        destination.answered()
+    for sent in range(16):
+        destination.throttled(NOW + sent, NOW + 20)
+    assert destination.allowed == 8
+    destination.throttled(NOW + 21, NOW + 22)
+    assert destination.allowed == 4
+
+
+def test_it_keeps_one_however_often_it_is_told() -> None:
+    destination = Destination(Limit(20))
+    for second in range(10):
+        destination.throttled(NOW + 2 * second, NOW + 2 * second + 1)
+    assert destination.allowed == 1
+    assert not destination.troubled
+    assert destination.free_at(NOW + 30) <= NOW + 30
+
+
+def test_a_host_that_says_so_is_there() -> None:
+    destination = dead()
+    destination.throttled(destination.until, destination.until + 1)
+    assert (destination.backed_off, destination.until, destination.allowed) == (False, 0.0, 2)
+
+
+# --- what is known of its hosts
+
+
+def test_where_its_hosts_are_left_alone_it_waits_for_them_at_once_and_no_longer() -> None:
+    destination = Destination(Limit(20))
+    assert destination.failed(NOW, NOW + 1, NAME, "not tried", opens=NOW + 1000)
+    assert destination.backed_off
+    assert NOW + 1000 <= destination.until <= NOW + 1060
+
+
+def test_its_own_failures_do_not_make_it_wait_behind_its_hosts() -> None:
+    destination = dead(10)
+    now = destination.until
+    destination.failed(now, now + 1, NAME, "not tried", opens=now + 31)
+    assert now + 31 <= destination.until <= now + 40
+
+
+def test_what_was_known_of_its_hosts_and_is_over_counts_for_nothing() -> None:
+    destination = Destination(Limit(20))
+    assert not destination.failed(NOW, NOW + 1, NAME, "refused", opens=NOW)
+    assert destination.failures == 1

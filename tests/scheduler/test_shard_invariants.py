@@ -48,6 +48,8 @@ class Shards(RuleBasedStateMachine):
         wait=SECONDS,
         tried=st.sampled_from([0, 1, 1]),
         unreachable=st.booleans(),
+        opens=st.sampled_from([0.0, 0.0, 1.0, 300.0]),
+        throttled=st.booleans(),
         priority=st.sampled_from(Priority),
     )
     def put(self, name: str, state: State, tried: int, **more: Any) -> None:
@@ -226,6 +228,8 @@ class Shards(RuleBasedStateMachine):
         unreachable: bool,
         state: State = State.PENDING,
         priority: Priority = Priority.NORMAL,
+        opens: float = 0.0,
+        throttled: bool = False,
     ) -> Held:
         self.seq += 1
         known = self.model.get(name)
@@ -238,6 +242,8 @@ class Shards(RuleBasedStateMachine):
             next_attempt=self.now + wait,
             attempts=tried + (known.record.attempts if known else 0),
             unreachable=unreachable,
+            opens=self.now + opens if opens else 0.0,
+            throttled=throttled,
             priority=priority,
         )
 

@@ -23,6 +23,8 @@ def record(
     created: float = NOW,
     priority: Priority = Priority.NORMAL,
     unreachable: bool = False,
+    opens: float = 0.0,
+    throttled: bool = False,
 ) -> Record:
     """A record of a mail accepted at NOW."""
     return Record(
@@ -37,6 +39,8 @@ def record(
         next_attempt=next_attempt,
         priority=priority,
         unreachable=unreachable,
+        opens=opens,
+        throttled=throttled,
     )
 
 

@@ -16,6 +16,7 @@ NUMBERS = {
     "connectionlife": (1, 86_400, 300),
     "connectionmails": (1, 100_000, 100),
     "suppress": (0, 31_536_000, 0),
+    "hostbackoff": (0, 86_400, 3600),
     "queuelifetime": (0, 31_536_000, 604_800),
     "retryjitter": (0, 4, 4),
     "concurrencylocal": (0, 10_000, 100),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tubepost.destination_limits import DEFAULT, Limit, lookup, parse
+from tubepost.destination_limits import DEFAULT, Limit, lookup, parse, shared
 from tubepost.errors import BadInput
 
 TABLE = parse(
@@ -59,6 +59,11 @@ def test_without_a_default_line_it_is_20() -> None:
         ("far.test:1:10001/s", "10000/s at most"),
         ("a b:1", "a b:1"),
         ("..test:1", "test:1"),
+        ("mx :5", "name a mail host"),
+        ("mx", "domain:concurrency"),
+        ("mx .far.test", "domain:concurrency"),
+        ("mx far.test:0", "from 1 to 10000"),
+        ("mx a b:1", "a b"),
     ],
 )
 def test_what_is_refused_is_named(line: str, why: str) -> None:
@@ -67,7 +72,16 @@ def test_what_is_refused_is_named(line: str, why: str) -> None:
     assert why in str(refusal.value)
 
 
-@pytest.mark.parametrize("lines", [["x.test:1", "X.test:2"], [":1", ":2"]])
+@pytest.mark.parametrize(
+    "lines", [["x.test:1", "X.test:2"], [":1", ":2"], ["mx x.test:1", "MX  X.test:2"]]
+)
 def test_one_limit_for_each_domain(lines: list[str]) -> None:
     with pytest.raises(BadInput, match="two limits"):
         parse(lines)
+
+
+def test_a_domain_and_mail_hosts_of_one_name_are_two_things() -> None:
+    table = parse(["mx .x.test:3:1/s", ".x.test:5", "mx.x.test:7", ":9"])
+    assert (lookup(table, "a.x.test"), lookup(table, "mx.x.test")) == (Limit(5), Limit(7))
+    assert lookup(table, "y.test") == Limit(9)
+    assert shared(table) == {".x.test": Limit(3, 1.0)}

@@ -135,6 +135,25 @@ def test_an_attempt_that_began_in_time_is_not_the_last() -> None:
     assert fates(new) == "w"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "unreachable", "opens", "throttled"),
+    [
+        (Deferred(text="busy"), False, 0.0, False),
+        (Deferred(text="busy", kind="rate_limited"), False, 0.0, True),
+        (Deferred(text="busy", kind="greylisted"), False, 0.0, False),
+        (Deferred(text="refused", no_connection=True), True, 0.0, False),
+        (Deferred(text="skipped", no_connection=True, not_before=NOW + 9), True, NOW + 9, False),
+        (Delivered(text="ok"), False, 0.0, False),
+    ],
+)
+def test_the_record_tells_what_the_last_attempt_met(
+    outcome: Outcome, unreachable: bool, opens: float, throttled: bool
+) -> None:
+    before = replace(mail("a", "b"), unreachable=True, opens=NOW, throttled=True)
+    after = tried(before, {"a": outcome, "b": Deferred(text="later")})
+    assert (after.unreachable, after.opens, after.throttled) == (unreachable, opens, throttled)
+
+
 def test_a_long_reply_leaves_room_for_the_last_word() -> None:
     new = tried(mail(A), {A: Deferred(text="x" * 1000)}, age=WEEK + 1)
     reply = new.recipients[0].reply

@@ -28,6 +28,7 @@ TAKEN: dict[str, list[Lines]] = {
     "connectionmails": [("1",), ("100000",)],
     "suppress": [("0",), ("31536000",)],
     "replykinds": [(), ("spam:^550 5\\.7\\.1 .*contains", "held_back:needs (approval|review)")],
+    "hostbackoff": [("0",), ("86400",)],
 }
 REFUSED: dict[str, list[Lines]] = {
     "smtproutes": [("example.org",), ("a.example:relay:0",)],
@@ -51,6 +52,7 @@ REFUSED: dict[str, list[Lines]] = {
     "connectionmails": [("0",), ("100001",)],
     "suppress": [("-1",), ("31536001",), ("a week",)],
     "replykinds": [("spam",), ("Spam:x",), ("spam:(",), ("spam:(a+)+",)],
+    "hostbackoff": [("86401",), ("-1",), ("long",)],
 }
 
 
