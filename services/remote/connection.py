@@ -107,12 +107,32 @@ class Session:
         if not self.usable:
             return TryNext("The session is over.", connected=True)
         self._link.send_mail(envelope, body)
+        return await self._mail_end()
+
+    async def ask(self, envelope: Envelope) -> Mapping[str, Outcome] | TryNext:
+        """What the peer says of the recipients, without sending a mail; Delivered: it takes it."""
+        if not self.usable:
+            return TryNext("The session is over.", connected=True)
+        self._link.ask(envelope)
+        return await self._mail_end()
+
+    async def _mail_end(self) -> Mapping[str, Outcome]:
         while True:
             match await self._link.next_event():
                 case MailEnd(outcomes):
                     return outcomes
                 case other:
                     raise RuntimeError(f"{other} while a mail is under way")  # a bug of ours
+
+    @property
+    def banner(self) -> str:
+        """The peer's first words, with their code."""
+        return self._machine.banner.said if self._machine.banner else ""
+
+    @property
+    def extensions(self) -> Mapping[str, str]:
+        """What it offers, in the clear or, once TLS stands, inside it; none after HELO."""
+        return self._machine.extensions
 
     @property
     def usable(self) -> bool:
@@ -139,6 +159,9 @@ class _Link(asyncio.Protocol):
 
     def send_mail(self, envelope: Envelope, body: bytes) -> None:
         self._go_on(self._machine.send_mail(envelope, body))
+
+    def ask(self, envelope: Envelope) -> None:
+        self._go_on(self._machine.ask(envelope))
 
     async def start_tls(self, host: Host) -> str:
         """The version of TLS. Raises _TlsError.

@@ -54,6 +54,7 @@ class _Mail:
     asked: tuple[str, ...]
     waiting: list[str]
     body: bytes
+    asks: bool = False  # it ends with RSET: only what the peer says of recipients is wanted
 
 
 class SmtpClient:
@@ -81,6 +82,7 @@ class SmtpClient:
             Phase.DATA: self._on_data,
             Phase.FINAL_DOT: self._on_final_dot,
         }
+        self.banner: Reply | None = None
         self.extensions: dict[str, str] = {}
         self.progress = 0
         """Grows with each step, a reply or a piece of a body: when to wind the clock again."""
@@ -141,6 +143,14 @@ class SmtpClient:
         self.progress += 1
         return []
 
+    def ask(self, envelope: Envelope) -> list[Event]:
+        """As `send_mail`, but with RSET where DATA would come: what the peer says of recipients."""
+        events = self.send_mail(envelope, b"")
+        if self._mail is not None:
+            self._mail.asks = True
+            self._plan[-1] = _Command(Phase.RSET, b"RSET\r\n")
+        return events
+
     def quit(self) -> None:
         """Says QUIT; its reply is not waited for."""
         if self.phase is Phase.IDLE:
@@ -176,6 +186,7 @@ class SmtpClient:
             raise ReplyError("octets came before the command they would answer")
 
     def _on_banner(self, _: _Command, reply: Reply) -> None:
+        self.banner = reply
         if reply.code == 220:
             self._plan.append(self._hello("EHLO", Phase.EHLO))
         else:
@@ -214,6 +225,9 @@ class SmtpClient:
     def _on_rset(self, _: _Command, reply: Reply) -> None:
         if not reply.ok:
             self._broken("it refused RSET", "4.5.0", reply)
+        elif self._under_way().asks:
+            self._clean = True
+            self._end_if_over()
 
     def _on_mail(self, _: _Command, reply: Reply) -> None:
         if not reply.ok:
@@ -223,12 +237,18 @@ class SmtpClient:
 
     def _on_rcpt(self, command: _Command, reply: Reply) -> None:
         mail = self._under_way()
-        if not reply.ok and command.recipient in mail.waiting:
+        if command.recipient not in mail.waiting:
+            pass  # judged at MAIL
+        elif not reply.ok:
             mail.waiting.remove(command.recipient)
             what = f"{self._peer} does not like recipient"
             ending = f"Giving up on {self._peer}."
             mail.outcomes[command.recipient] = judged(reply, self._peer, what, ending=ending)
-        if not mail.waiting:
+        elif mail.asks:
+            mail.waiting.remove(command.recipient)
+            text = f"{self._peer} accepts the recipient./{REMOTE_SAID}{reply.said}"
+            mail.outcomes[command.recipient] = Delivered(text=text, peer=self._peer)
+        if not mail.waiting and not mail.asks:
             self._plan.clear()  # what is left is DATA, unless it is on its way already
         self._end_if_over()
 
