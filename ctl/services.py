@@ -39,7 +39,7 @@ SERVICES: Mapping[str, Service] = {
         ("domains", "accounts", "relay", "control"),
     ),
     "local": Service(services.local.settings.Settings, services.local.app.serve),
-    "remote": Service(services.remote.settings.Settings, services.remote.app.serve),
+    "remote": Service(services.remote.settings.Settings, services.remote.app.serve, ("probe",)),
     "smtpd": Service(
         services.smtpd.settings.Settings, services.smtpd.app.serve, ("messages", "smtp")
     ),

@@ -31,7 +31,7 @@ def test_a_question_sends_no_mail_and_leaves_the_session_clean(ehlo: bytes) -> N
     assert conversation.peer.bodies == []
     assert conversation.client.phase is Phase.IDLE
     assert conversation.mail() == dict.fromkeys(ENVELOPE.recipients, ACCEPTED)
-    assert [line.split()[0] for line in conversation.peer.lines[5:]] == verbs[1:4] + ["DATA"]
+    assert [line.split()[0] for line in conversation.peer.lines[5:]] == [*verbs[1:4], "DATA"]
 
 
 @EHLOS
