@@ -261,6 +261,11 @@ class Lane:
         names = dict.fromkeys((*self.failing, *self._held_up))
         return [self._trouble(self._destinations[name]) for name in names]
 
+    def known(self, name: str) -> Trouble | None:
+        """One destination, in trouble or not; None where nothing is known of it."""
+        served = self._destinations.get(name)
+        return self._trouble(served) if served else None
+
     def _trouble(self, served: _Served) -> Trouble:
         return Trouble(
             name=served.name,
