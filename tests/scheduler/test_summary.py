@@ -48,13 +48,12 @@ def test_nothing_for_a_destination_is_told_with_the_limits_it_would_begin_with()
 
 
 def test_units_are_counted_by_where_they_stand() -> None:
-    waits = {"next_attempt": NOW + 400, "attempts": 2}
     note = Note("kim", "spam", NOW)
     mine = replace(held("h", state=State.HELD, created=NOW - 9).record, note=note)
     units = [
         held("a"),
-        held("b", **waits),
-        held("c", **(waits | {"next_attempt": NOW + 300})),
+        held("b", next_attempt=NOW + 400, attempts=2),
+        held("c", next_attempt=NOW + 300, attempts=1),
         Held(held("h").key, 1, mine),
         held("x", destination="other.example"),
         group("g"),
