@@ -74,13 +74,12 @@ def reset(
 def _hosts(api: Api) -> list[Shown]:
     """Hosts that are backed off; none where remote cannot tell."""
     try:
-        answer = api.get("hosts")
+        found: list[Shown] = api.get("hosts")
     except Refused as refused:
         if refused.status != 404 and not refused.may_pass:
             raise
         return []
-    found: list[Shown] = answer["hosts"] if isinstance(answer, dict) else answer
-    return sorted(found, key=lambda host: (-host.get("failures", 0), str(host.get("ip", ""))))
+    return sorted(found, key=lambda host: (-host["until"], host["ip"], host["port"]))
 
 
 def _reset_hosts(api: Api, destination: str, who: dict[str, str], why: Shown) -> list[str]:
@@ -94,14 +93,9 @@ def _reset_hosts(api: Api, destination: str, who: dict[str, str], why: Shown) ->
 
 
 def _reset_host(api: Api, ip: str, who: dict[str, str], why: Shown) -> bool:
-    """False where it was not backed off."""
-    try:
-        api.post("hosts", ip, "reset", json=why, headers=who)
-    except Refused as refused:
-        if refused.status != 404:
-            raise
-        return False
-    return True
+    """False where nothing was known of it."""
+    done = api.post("hosts", ip, "reset", json=why, headers=who)
+    return bool(done["ports"])
 
 
 def _bounded(lines: list[str], limit: int, what: str) -> Iterator[str]:
@@ -121,11 +115,9 @@ def _trouble(trouble: Shown) -> str:
 
 
 def _host(host: Shown) -> str:
-    until = f"\tuntil {_time(host['until'])}" if host.get("until") else ""
-    port = f":{host['port']}" if host.get("port") else ""
-    return f"host {host.get('ip', '')}{port}\t{host.get('failures', 0)} failures{until}\t" + str(
-        host.get("why", "")
-    )
+    ip = f"[{host['ip']}]" if ":" in host["ip"] else host["ip"]
+    until = f"\tuntil {_time(host['until'])}" if host["until"] else ""
+    return f"host {ip}:{host['port']}\t{host['failures']} failures{until}\t{host['why']}"
 
 
 def _time(seconds: float) -> str:

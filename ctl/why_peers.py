@@ -167,6 +167,10 @@ _REFUSED = {
     "help.",
     "rate_limited": "{host} finds that we send too much ({words}): lower what it gets, "
     "tubepost control set destinations",
+    "disabled_user": "The mailbox of {target} is closed, says {host} ({words}): a mail for it "
+    "bounces.",
+    "blocked": "{host} takes nothing from our address ({words}): look it up on the list that it "
+    "names, and ask to be taken off.",
     "failure": "{host} refuses {target} ({words}): a mail for it bounces.",
     "deferral": "{host} does not take mail for {target} now ({words}): it waits and is tried "
     "again.",

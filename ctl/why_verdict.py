@@ -156,7 +156,7 @@ def _in_line(facts: Facts) -> Verdict | None:
     if not facts.local and facts.rate:
         return Verdict(
             True,
-            "rate_limited",
+            "rate",
             f"{which}, and its rate allows {facts.rate:g} a second: "
             "tubepost control get destinations",
         )
