@@ -263,6 +263,17 @@ def destination_reset(name: str, *, actor: str, reason: str) -> None:
     _log.info("queue.reset", destination=name, actor=actor, reason=reason)
 
 
+def probed(destination: str, *, hosts: int, greeted: int, seconds: float) -> None:
+    """An operator asked how a destination looks from here: so many connections, no mail."""
+    _log.info(
+        "probe.done",
+        destination=destination,
+        hosts=hosts,
+        greeted=greeted,
+        seconds=round(seconds, 3),
+    )
+
+
 def shard_owned(shard: int) -> None:
     metrics.SHARD_OWNED.labels(shard).set(1)
     _log.info("shard.owned", shard=shard)

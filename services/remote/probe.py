@@ -20,6 +20,7 @@ from services.remote.plan import Plan
 from services.remote.probe_dns import Dns, lookups
 from services.remote.probe_steps import Step
 from services.remote.terms import Terms
+from tubepost import maillog
 from tubepost.errors import Unavailable
 from tubepost.outcome import Deferred, Failed, Outcome
 from tubepost.record import Envelope
@@ -66,9 +67,13 @@ class Probe:
             yield probe_steps.of_hosts(found, MAX_HOSTS)
             hosts = () if isinstance(found, Deferred | Failed) or not connect else found[:MAX_HOSTS]
             asked = [self._host(host, plan.terms, recipient) for host in hosts]
+            greeted = 0
             async with contextlib.aclosing(_as_they_end(asked, clock)) as ended:
                 async for step in ended:
+                    greeted += step["greeted"]
                     yield step
+            if asked:
+                maillog.probed(destination, hosts=len(asked), greeted=greeted, seconds=clock.passed)
             yield {"step": "end", "seconds": clock.passed, "limit": self.seconds}
         finally:
             self.running -= 1

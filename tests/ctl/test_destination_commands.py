@@ -19,6 +19,7 @@ def trouble(name: str, **more: Any) -> dict[str, Any]:
     return plain | more
 
 
+UNTIL = "until 1970-01-01T00:01:00Z"
 HOST = {"ip": "192.0.2.1", "port": 25, "failures": 2, "since": 1.0, "until": 60.0, "why": "refused"}
 
 
@@ -37,8 +38,7 @@ def test_the_longest_line_comes_first(platform: Canned, capsys: pytest.CaptureFi
     platform.answers["GET destinations"] = (200, [trouble("b.example"), slow, trouble("a.example")])
     listed()
     assert capsys.readouterr().out.splitlines() == [
-        "slow.example\t9 waiting\t0 of 1 out\tlimit 20, 0.5/s\twith .mx\tpaused\tuntil "
-        + "1970-01-01T00:01:00Z\ttimed out",
+        f"slow.example\t9 waiting\t0 of 1 out\tlimit 20, 0.5/s\twith .mx\tpaused\t{UNTIL}\tgone",
         "a.example\t3 waiting\t0 of 1 out\tlimit 20\ttimed out",
         "b.example\t3 waiting\t0 of 1 out\tlimit 20\ttimed out",
     ]

@@ -152,8 +152,8 @@ WILL = [
     ("local, remote away", ours(away={"remote": "no answer"}), "local", "Nothing for joe@example."),
     ("due in N", facts(**DUE, reply="451 4.7.1 greylisted"), "waiting",
      ("Nothing stands in its way now: after 1 attempt (the last answer: 451 4.7.1 greylisted) it is"
-     " tried again 2023-11-14T22:19:20Z (in 6.0 min); to try at once: tubepost queue flush --domain "
-     "far.example")),
+     " tried again 2023-11-14T22:19:20Z (in 6.0 min); to try at once: tubepost queue flush "
+     "--domain far.example")),
     ("one mail, due in N", facts(**{**DUE, "attempts": 2, "mail_id": ID}), "waiting",
      ("Nothing stands in its way now: after 2 attempts it is tried again 2023-11-14T22:19:20Z (in "
      "6.0 min); to try at once: tubepost queue flush 001a")),
