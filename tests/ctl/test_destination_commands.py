@@ -33,7 +33,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
 
 def test_the_longest_line_comes_first(platform: Canned, capsys: pytest.CaptureFixture[str]) -> None:
     slow = trouble(
-        "slow.example", waiting=9, rate=0.5, until=60.0, paused=True, group=".mx.example"
+        "slow.example", waiting=9, rate=0.5, until=60.0, paused=True, group=".mx", error="gone"
     )
     platform.answers["GET destinations"] = (200, [trouble("b.example"), slow, trouble("a.example")])
     listed()
