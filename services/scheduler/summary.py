@@ -6,11 +6,12 @@ shards, are joined by `whole`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from services.scheduler.destination import START
 from services.scheduler.lane import Trouble
-from services.scheduler.listing import SCAN, Entry, Sight, cursor_of, entries, place_of, stands
+from services.scheduler.listing import SCAN, Entry, Sight, cursor_of, place_of, stands
 from tubepost.destination_limits import lookup
 from tubepost.record import Fate, Held, Recipient
 from tubepost.subjects import CHANNELS
@@ -101,13 +102,16 @@ def part(sight: Sight, name: str, after: str, found: int) -> Shown:
 
 
 def _counted(sight: Sight, name: str, after: str, count: _Count, wanted: int) -> str:
-    place = place_of(after)
-    for seen, entry in enumerate(entries(sight, place)):
+    mail_id, unit = place_of(after)
+    place = (mail_id, unit)
+    rest = sorted(sight.shard.of_mail(mail_id), key=lambda held: held.key.unit)
+    behind = (held for held in rest if held.key.unit > unit)
+    for seen, held in enumerate(chain(behind, sight.shard.in_order(mail_id))):
         if seen == SCAN:
             return cursor_of(place)
-        place = entry.place
-        if entry.held is not None and entry.held.record.destination == name:
-            count.add(entry.held, stands(sight, Entry(entry.key, entry.held)))
+        place = (held.key.mail_id, held.key.unit)
+        if held.record.destination == name:
+            count.add(held, stands(sight, Entry(held.key, held)))
             if count.units == wanted:
                 return ""
     return ""

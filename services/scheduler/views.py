@@ -23,8 +23,8 @@ Answer = dict[str, Any]
 FLUSHED = 2_000
 """Units one question makes due: some 30 ms of an owner's time."""
 
-SLICES = 50
-"""Questions to one owner for one summary: half a million units, a second of its time."""
+SLICES = 100
+"""Questions to one owner for one summary: a million units, some seconds of its time in slices."""
 
 TROUBLES = 1_000
 """Destinations in one answer: those with the longest lines."""

@@ -12,7 +12,7 @@ from services.scheduler import summary
 from services.scheduler.listing import Sight
 from tests.fakes import FakeClock, MemoryBus
 from tests.scheduler.mails import LIMITS, alone, group, sight_of, views_on
-from tests.scheduler.units import NOW, Sent, held, limits
+from tests.scheduler.units import NOW, Sent, held, key, limits, record
 from tubepost.destination_limits import Limit
 from tubepost.errors import Unavailable
 from tubepost.record import Fate, Held, Note, Recipient, State
@@ -112,7 +112,8 @@ def test_no_unit_is_missed_or_counted_twice_whatever_the_slices(
 ) -> None:
     split: list[list[Held]] = [[] for _ in range(shards)]
     for n, name in enumerate(names):
-        split[n % shards].append(held(f"m{n:03}", destination=name))
+        unit = Held(key(f"m{n // 3:03}", str(n % 3)), 1, record(destination=name))
+        split[n % shards].append(unit)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summary, "SCAN", scan)
         found = summary.whole([parts(sight_of(units)) for units in split])
