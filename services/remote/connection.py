@@ -99,31 +99,6 @@ class Session:
                 case other:
                     raise _TlsError(f"after STARTTLS: {other}")
 
-    async def deliver(self, envelope: Envelope, body: bytes) -> Mapping[str, Outcome] | TryNext:
-        """One mail. `usable` says afterwards whether another one may follow.
-
-        TryNext: the peer ended the session before this mail, which wants a new one.
-        """
-        if not self.usable:
-            return TryNext("The session is over.", connected=True)
-        self._link.send_mail(envelope, body)
-        return await self._mail_end()
-
-    async def ask(self, envelope: Envelope) -> Mapping[str, Outcome] | TryNext:
-        """What the peer says of the recipients, without sending a mail; Delivered: it takes it."""
-        if not self.usable:
-            return TryNext("The session is over.", connected=True)
-        self._link.ask(envelope)
-        return await self._mail_end()
-
-    async def _mail_end(self) -> Mapping[str, Outcome]:
-        while True:
-            match await self._link.next_event():
-                case MailEnd(outcomes):
-                    return outcomes
-                case other:
-                    raise RuntimeError(f"{other} while a mail is under way")  # a bug of ours
-
     @property
     def banner(self) -> str:
         """The peer's first words, with their code."""
@@ -133,6 +108,32 @@ class Session:
     def extensions(self) -> Mapping[str, str]:
         """What it offers, in the clear or, once TLS stands, inside it; none after HELO."""
         return self._machine.extensions
+
+    async def ask(self, envelope: Envelope) -> Mapping[str, Outcome] | TryNext:
+        """What the peer says of the recipients, without sending a mail; Delivered: it takes it."""
+        if not self.usable:
+            return TryNext("The session is over.", connected=True)
+        self._link._go_on(self._machine.ask(envelope))
+        match await self._link.next_event():
+            case MailEnd(outcomes):
+                return outcomes
+            case other:
+                raise RuntimeError(f"{other} while recipients are asked about")  # a bug of ours
+
+    async def deliver(self, envelope: Envelope, body: bytes) -> Mapping[str, Outcome] | TryNext:
+        """One mail. `usable` says afterwards whether another one may follow.
+
+        TryNext: the peer ended the session before this mail, which wants a new one.
+        """
+        if not self.usable:
+            return TryNext("The session is over.", connected=True)
+        self._link.send_mail(envelope, body)
+        while True:
+            match await self._link.next_event():
+                case MailEnd(outcomes):
+                    return outcomes
+                case other:
+                    raise RuntimeError(f"{other} while a mail is under way")  # a bug of ours
 
     @property
     def usable(self) -> bool:
@@ -159,9 +160,6 @@ class _Link(asyncio.Protocol):
 
     def send_mail(self, envelope: Envelope, body: bytes) -> None:
         self._go_on(self._machine.send_mail(envelope, body))
-
-    def ask(self, envelope: Envelope) -> None:
-        self._go_on(self._machine.ask(envelope))
 
     async def start_tls(self, host: Host) -> str:
         """The version of TLS. Raises _TlsError.
