@@ -81,9 +81,16 @@ def _find_owner(api: Api, found: Found) -> None:
         recipient = found["recipient"]
         if ours and recipient:
             found["mailbox"] = _or_none(api, "accounts", recipient, "quota") is not None
-        elif recipient:
-            found["suppressed"] = _or_none(api, "suppressions", recipient)
     found.setdefault("mailbox", None)
+    if found["recipient"] and found["channel"] == "remote":
+        with _noting(found, "remote"):
+            found["suppressed"] = _suppressed(api, found["recipient"])
+
+
+def _suppressed(api: Api, recipient: str) -> Any:
+    """None where it is not, or nobody looks: the setting `suppress` is 0."""
+    entry = _or_none(api, "suppressions", recipient)
+    return entry if entry and api.get("suppressions")["seconds"] else None
 
 
 def _find_queue(api: Api, found: Found) -> None:

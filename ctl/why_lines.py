@@ -1,7 +1,7 @@
 """What `tubepost why` finds, for people: lines for each step, its name in front. Pure."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from datetime import UTC, datetime
 
 from ctl.queue_show import when
 from ctl.why_facts import Found
@@ -141,20 +141,27 @@ def _extensions(extensions: Found) -> str:
 
 
 def _tls(opened: Found, extensions: Found) -> Iterator[str]:
-    """What is known of the session, whatever remote tells."""
+    """What remote tells of the session, as far as it does."""
     if not opened["tls"]:
-        yield "in the clear" + (", though STARTTLS is offered" if "STARTTLS" in extensions else "")
+        why = (opened.get("in_clear") or {}).get("text", "")
+        offered = ", though STARTTLS is offered" if "STARTTLS" in extensions else ""
+        yield f"in the clear: {why}" if why else f"in the clear{offered}"
         return
-    yield f"{opened['tls']}, handshake in {_seconds(opened['handshake'])}"
-    for name, value in opened.items():
-        if name not in ("connected", "handshake", "tls") and value not in ("", None, [], {}):
-            yield f"{name}: {_plain(value)}"
+    cipher = f" {opened['cipher']}" if opened.get("cipher") else ""
+    yield f"{opened['tls']}{cipher}, handshake in {_seconds(opened['handshake'])}"
+    if opened.get("certificate"):
+        yield _certificate(opened["certificate"])
+    if opened.get("verified"):
+        yield "the certificate is what the policy demands"
+    if opened.get("distrust"):
+        yield f"it would not do for verify: {opened['distrust']}"
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items() if each)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _certificate(told: Found) -> str:
+    names = ", ".join(told["names"]) or "no name"
+    until = datetime.fromtimestamp(told["expires"], UTC).strftime("%Y-%m-%d")
+    by = f", by {told['issuer']}" if told.get("issuer") else ""
+    return f"certificate for {names}{by}, until {until}"
 
 
 def _seconds(seconds: float) -> str:

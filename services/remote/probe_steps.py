@@ -80,10 +80,15 @@ def greeted(opened: Opened, banner: str, extensions: dict[str, str]) -> Step:
     return {
         "connected": True,
         "greeted": True,
-        "opened": asdict(opened),
+        "opened": _plain(asdict(opened)),
         "banner": banner,
         "extensions": extensions,
     }
+
+
+def _plain(opened: Step) -> Step:
+    """Without octets: they are no JSON."""
+    return {name: value for name, value in opened.items() if not isinstance(value, bytes)}
 
 
 def of_outcome(outcome: Outcome) -> Step:

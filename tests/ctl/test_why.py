@@ -40,7 +40,7 @@ GREETED = {
     "step": "host", **HOST, "skipped": "", "connected": True, "greeted": True, "seconds": 0.1,
     "opened": {
         "connected": 0.012, "handshake": 0.03, "tls": "TLSv1.3", "cipher": "AES", "reused": None,
-        "certificate": {"names": ["mx", "mx2"], "verified": True},
+        "certificate": {"names": ["mx", "mx2"], "issuer": "CN=x", "expires": 4e9}, "verified": True,
     },
     "banner": "220 mx", "extensions": {"SIZE": "1000", "STARTTLS": ""}, "error": "", "reply": "",
     "timed_out": False, "rcpt": None,
@@ -93,13 +93,30 @@ def test_every_step_has_its_lines(platform: Canned, capsys: pytest.CaptureFixtur
         "              connected in 12 ms",
         "              220 mx",
         "              offers SIZE 1000, STARTTLS",
-        "              TLSv1.3, handshake in 30 ms",
-        "              cipher: AES",
-        "              certificate: names mx, mx2, verified True",
+        "              TLSv1.3 AES, handshake in 30 ms",
+        "              certificate for mx, mx2, by CN=x, until 2096-10-02",
+        "              the certificate is what the policy demands",
         "",
         "Nothing for far.example waits, and a mail would go: mx (192.0.2.1) greets us.",
     ]
     assert platform.asked[-1] == "GET probe?address=far.example&rcpt=false"
+
+
+@pytest.mark.parametrize(
+    ("opened", "line"),
+    [
+        ({}, "in the clear, though STARTTLS is offered"),
+        ({"in_clear": {"text": "its handshake failed"}}, "in the clear: its handshake failed"),
+        ({"tls": "TLSv1.2", "distrust": "self-signed"}, "it would not do for verify: self-signed"),
+    ],
+)
+def test_what_is_known_of_tls(
+    platform: Canned, capsys: pytest.CaptureFixture[str], opened: dict[str, Any], line: str
+) -> None:
+    plain = {"connected": 0.0, "handshake": 0.0, "tls": ""}
+    host = GREETED | {"opened": plain | opened}
+    platform.answers["GET probe"] = ndjson(PLAN, DNS, HOSTS, host, END)
+    assert f"              {line}" in printed(capsys, code=0, address="far.example")
 
 
 def test_the_recipient_is_asked_about_where_that_is_wished(platform: Canned) -> None:
@@ -166,6 +183,9 @@ def test_for_a_domain_of_ours_no_host_is_asked(
 def test_a_remembered_refusal(platform: Canned, capsys: pytest.CaptureFixture[str]) -> None:
     entry = {"address": "ann@far.example", "until": 4e9, "reply": "550 5.1.1 who?"}
     platform.answers["GET suppressions/ann@far.example"] = (200, entry)
+    platform.answers["GET suppressions"] = (200, {"suppressions": [entry], "seconds": 0})
+    assert printed(capsys, code=0, address="ann@far.example")[1] == "queue       nothing"
+    platform.answers["GET suppressions"] = (200, {"suppressions": [entry], "seconds": 60})
     lines = printed(capsys, code=1, address="ann@far.example")
     assert lines[1] == "            remembered as refused for good: 550 5.1.1 who?"
     assert "was refused for good not long ago (550 5.1.1 who?)" in lines[-1]
