@@ -193,7 +193,7 @@ async def test_without_an_mx_the_addresses_are_asked_for(zone: DnsServer) -> Non
 
 
 async def test_a_literal_needs_no_question(zone: DnsServer) -> None:
-    steps = await found(probe(zone, 25), "[127.0.0.1]", connect=False)
+    steps = await found(probe(zone, 2525), "[127.0.0.1]", connect=False)
     assert steps["dns"][0]["answers"] == []
     assert steps["hosts"][0]["hosts"][0]["ip"] == "127.0.0.1"
 
