@@ -1,6 +1,7 @@
 """The HTTP client of the command: finds the platform, asks /v1, turns problems into one line."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,16 +52,24 @@ class Api:
     def delete(self, *path: str, **more: Any) -> Any:
         return self._call("DELETE", path, **more)
 
-    def pieces(self, *path: str) -> Iterator[bytes]:
-        """What is there, as it comes: for what may be big."""
+    def pieces(self, *path: str, **query: Any) -> Iterator[bytes]:
+        """What is there, as it comes: for what may be big, or slow."""
+        url, headers = self._url(path), self._headers()
         with (
             self._reaching(),
-            httpx.stream("GET", self._url(path), headers=self._headers(), timeout=30) as answer,
+            httpx.stream("GET", url, headers=headers, params=query, timeout=30) as answer,
         ):
             if answer.is_error:
                 answer.read()
                 raise Refused(_detail(answer), answer.status_code)
             yield from answer.iter_bytes()
+
+    def json_lines(self, *path: str, **query: Any) -> Iterator[Any]:
+        """The value on each line, as it comes."""
+        rest = b""
+        for piece in self.pieces(*path, **query):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from map(json.loads, lines)
 
     def _call(
         self,

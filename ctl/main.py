@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from ctl import (
     account_commands,
     control_commands,
+    destination_commands,
     log_commands,
     queue_commands,
     queue_listing,
@@ -20,6 +21,7 @@ from ctl import (
     reshard_command,
     send_command,
     suppression_commands,
+    why,
 )
 from ctl.client import Refused
 from tubepost.errors import BadInput, TubepostError
@@ -36,11 +38,13 @@ app.add_typer(control_commands.control, name="control")
 app.add_typer(relay_commands.relay, name="relay")
 app.add_typer(queue_commands.queue, name="queue")
 app.add_typer(suppression_commands.suppression, name="suppression")
+app.add_typer(destination_commands.destinations, name="destinations")
 app.command("qstat")(queue_listing.qstat)
 app.command("qread")(queue_listing.qread)
 app.command("send")(send_command.send)
 app.command("log")(log_commands.log)
 app.command("trace")(log_commands.trace)
+app.command("why")(why.why)
 app.command("reshard")(reshard_command.reshard)
 
 

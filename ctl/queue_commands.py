@@ -1,11 +1,11 @@
 """`tubepost queue ...`: what an operator sees of mails and does to them, and pauses."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ctl import output, queue_actions, queue_show
+from ctl import destination_commands, output, queue_actions, queue_show
 from ctl.client import Api
 from ctl.output import Data, Json
 from ctl.queue_actions import Actor, Reason, actor_header
@@ -14,6 +14,8 @@ queue = typer.Typer(help="Mails in the queue: look, hold, release, remove.", no_
 queue.command("show")(queue_show.show)
 for _name in queue_actions.ACTIONS:
     queue.command(_name)(queue_actions.command(_name))
+queue.command("destinations")(destination_commands.listed)
+queue.command("reset")(destination_commands.reset)
 
 What = Annotated[list[str], typer.Argument(help="all, local, remote, or a destination's domain.")]
 
@@ -47,36 +49,6 @@ def pauses(data: Data = None, json: Json = False) -> None:
         output.as_json(found)
         return
     output.lines(f"{p['what']}\tby {p['by']}\tsince {_time(p['at'])}\t{p['why']}" for p in found)
-
-
-@queue.command("destinations")
-def destinations(data: Data = None, json: Json = False) -> None:
-    """Remote destinations that do not get all they could use: backed off, learnt slow, paused."""
-    found = Api(data).get("destinations")
-    output.as_json(found) if json else output.lines(_trouble(each) for each in found)
-
-
-@queue.command("reset")
-def reset(
-    destination: Annotated[list[str], typer.Argument(metavar="DOMAIN")],
-    reason: Reason = "",
-    actor: Actor = None,
-    data: Data = None,
-) -> None:
-    """End the back-off of destinations: they are tried at once."""
-    api = Api(data)
-    for each in destination:
-        done = api.post(
-            "destinations", each, "reset", json={"reason": reason}, headers=actor_header(actor)
-        )
-        output.lines([f"reset {done['destination']}"])
-
-
-def _trouble(trouble: dict[str, Any]) -> str:
-    until = f"\tuntil {_time(trouble['until'])}" if trouble["until"] else ""
-    paused = "\tpaused" if trouble["paused"] else ""
-    numbers = f"{trouble['waiting']} waiting\t{trouble['out']} of {trouble['window']} out"
-    return f"{trouble['name']}\t{numbers}{paused}{until}\t{trouble['error']}"
 
 
 def _time(seconds: float) -> str:

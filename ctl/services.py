@@ -40,7 +40,9 @@ SERVICES: Mapping[str, Service] = {
     ),
     "local": Service(services.local.settings.Settings, services.local.app.serve),
     "remote": Service(
-        services.remote.settings.Settings, services.remote.app.serve, ("hosts", "suppressions")
+        services.remote.settings.Settings,
+        services.remote.app.serve,
+        ("hosts", "probe", "suppressions"),
     ),
     "smtpd": Service(
         services.smtpd.settings.Settings, services.smtpd.app.serve, ("messages", "smtp")

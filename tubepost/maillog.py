@@ -299,6 +299,17 @@ def host_reset(ip: str, *, actor: str) -> None:
     _log.info("host.reset", peer=ip, actor=actor)
 
 
+def probed(destination: str, *, hosts: int, greeted: int, seconds: float) -> None:
+    """An operator asked how a destination looks from here: so many connections, no mail."""
+    _log.info(
+        "probe.done",
+        destination=destination,
+        hosts=hosts,
+        greeted=greeted,
+        seconds=round(seconds, 3),
+    )
+
+
 def shard_owned(shard: int) -> None:
     metrics.SHARD_OWNED.labels(shard).set(1)
     _log.info("shard.owned", shard=shard)

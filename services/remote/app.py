@@ -2,13 +2,14 @@
 
 import time
 
-from services.remote import api, hosts_api, tls
+from services.remote import api, hosts_api, probe_api, tls
 from services.remote.attempt import RemoteCourier
 from services.remote.host_health import SharedHealth
 from services.remote.metering import Metering
 from services.remote.mx import DnsResolver
 from services.remote.plan import planner
 from services.remote.pool import Pool, limits_of
+from services.remote.probe import Probe
 from services.remote.remembering import RememberingCourier
 from services.remote.settings import Settings
 from services.remote.site import SiteAnswers
@@ -16,6 +17,8 @@ from services.remote.suppressions import Suppressions
 from tubepost import remote_values, subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
+from tubepost.dns_client import DnsClient
+from tubepost.domain_table import name_for
 from tubepost.mailstore import MailStore
 from tubepost.runtime import Context
 from tubepost.shard_count import agreed
@@ -38,6 +41,7 @@ async def serve(settings: Settings, context: Context) -> None:
             pool = Pool(limits_of(control), metering)
             courier = _courier(settings, control, pool, health)
             await SiteAnswers(courier, health).listen(bus)
+            context.app.include_router(probe_api.router(_probe(settings, control, courier)))
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
@@ -86,3 +90,17 @@ def _courier(
         pool=pool,
         health=health,
     )
+
+
+def _probe(settings: Settings, control: Control, courier: RemoteCourier) -> Probe:
+    def dns() -> DnsClient:
+        """Without what is remembered: an operator wants to know what DNS says now."""
+        return DnsClient(
+            settings.nameserver_ips, port=settings.nameserver_port, seconds=settings.dns_seconds
+        )
+
+    def route(domain: str) -> str | None:
+        routes = control.get(remote_values.SMTPROUTES)
+        return name_for(routes, domain)
+
+    return Probe(courier=courier, dns=dns, route_of=route)

@@ -205,6 +205,27 @@ class Session:
         if refused:
             self.opened.in_clear = refusal(refused)
 
+    @property
+    def banner(self) -> str:
+        """The peer's first words, with their code."""
+        return self._machine.banner.said if self._machine.banner else ""
+
+    @property
+    def extensions(self) -> Mapping[str, str]:
+        """What it offers, in the clear or, once TLS stands, inside it; none after HELO."""
+        return self._machine.extensions
+
+    async def ask(self, envelope: Envelope) -> Mapping[str, Outcome] | TryNext:
+        """What the peer says of the recipients, without sending a mail; Delivered: it takes it."""
+        if not self.usable:
+            return TryNext("The session is over.", connected=True)
+        self._link._go_on(self._machine.ask(envelope))
+        match await self._link.next_event():
+            case MailEnd(outcomes):
+                return outcomes
+            case other:
+                raise RuntimeError(f"{other} while recipients are asked about")  # a bug of ours
+
     async def deliver(self, envelope: Envelope, body: bytes) -> Mapping[str, Outcome] | TryNext:
         """One mail. `usable` says afterwards whether another one may follow.
 

@@ -51,6 +51,10 @@ class Dialogue:
     def say(self, *commands: Command) -> None:
         self._plan.extend(commands)
 
+    def say_instead(self, command: Command) -> None:
+        """Of the last one that is planned."""
+        self._plan[-1] = command
+
     def say_nothing_more(self) -> None:
         """Of what is planned; what has left is answered all the same."""
         self._plan.clear()

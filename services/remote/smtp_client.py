@@ -64,6 +64,7 @@ class SmtpClient:
         self._clean = True  # the peer holds no half-done transaction
         self._closing = False  # the peer has said so, but owes replies
         self.extensions = self._greeting.extensions
+        self.banner: Reply | None = None
         self.tls = ""
         """Version and cipher, once the shell has told: for the outcomes."""
         self.begun = True
@@ -130,6 +131,14 @@ class SmtpClient:
             return body
         return as_seven_bit(body)
 
+    def ask(self, envelope: Envelope) -> list[Event]:
+        """As `send_mail`, but with RSET where DATA would come: what the peer says of recipients."""
+        events = self.send_mail(envelope, b"")
+        if self._mail is not None:
+            self._mail.asks = True
+            self._dialogue.say_instead(_RSET)
+        return events
+
     def quit(self) -> None:
         """Says QUIT; its reply is not waited for."""
         if self.phase is Phase.IDLE:
@@ -152,6 +161,8 @@ class SmtpClient:
                 self._out_of_turn(reply)
 
     def _on_greeting(self, command: Command, reply: Reply) -> None:
+        if command.phase is Phase.BANNER:
+            self.banner = reply
         step = self._greeting.answer(command.phase, reply)
         if isinstance(step, Command):
             self._dialogue.say(step)
@@ -169,6 +180,9 @@ class SmtpClient:
     def _on_rset(self, _: Command, reply: Reply) -> None:
         if not reply.ok:
             self._broken(sentences.RSET_REFUSED, "4.5.0", reply, phase=Phase.RSET)
+        elif self._under_way().asks:
+            self._clean = True
+            self._end_if_over()
 
     def _on_mail(self, _: Command, reply: Reply) -> None:
         self.begun = reply.ok
@@ -181,7 +195,9 @@ class SmtpClient:
         mail = self._under_way()
         if not reply.ok:
             mail.refuse(command.recipient, reply)
-        if not mail.waiting:
+        elif mail.asks:
+            mail.accept(command.recipient, reply)
+        if not mail.waiting and not mail.asks:
             self._dialogue.say_nothing_more()  # that is DATA, unless it has left already
         self._end_if_over()
 

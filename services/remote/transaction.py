@@ -19,7 +19,10 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 class Transaction:
-    """`refused`: outcomes of those that `peer` is not asked about; `waiting`: not judged yet."""
+    """`refused`: outcomes of those that `peer` is not asked about; `waiting`: not judged yet.
+
+    `asks`: it ends with RSET, only what the peer says of recipients is wanted.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Transaction:
         self._outcomes: dict[str, Outcome] = dict(refused)
         self.waiting = list(asked)
         self.body = body
+        self.asks = False
 
     def refuse_all(self, phase: Phase, reply: Reply) -> None:
         """Everyone who waits has the outcome of this reply."""
@@ -51,6 +55,13 @@ class Transaction:
                 Phase.RCPT,
                 ending=sentences.GIVING_UP,
             )
+
+    def accept(self, recipient: str, reply: Reply) -> None:
+        """The answer to a question; of a mail it says nothing yet. The sender may be refused."""
+        if recipient in self.waiting:
+            self.waiting.remove(recipient)
+            text = f"{self._peer} accepts the recipient./{REMOTE_SAID}{reply.said}"
+            self._outcomes[recipient] = Delivered(text=text, peer=self._peer)
 
     def ended(self, recipient: str, reply: Reply, *, reports: bool, tls: str) -> None:
         """The reply to the final dot; in LMTP for one recipient, else "" (RFC 2033 4.2)."""

@@ -175,6 +175,11 @@ def _add_destinations(routes: APIRouter, views: Views, events: Teller) -> None:
         1,000 of a shard: see services.scheduler.served.Trouble."""
         return await views.troubles()
 
+    @routes.get("/destinations/{destination}")
+    async def summary(destination: str) -> dict[str, Any]:
+        """What the queue holds for one destination, local or remote, and what is known of it."""
+        return await views.destination(parse_domain(destination))
+
     @routes.post("/destinations/{destination}/reset")
     async def reset(destination: str, note: Noted) -> dict[str, str]:
         """Ends its back-off and forgets what was learnt of it."""

@@ -240,6 +240,11 @@ class Lane:
         served = (self._destinations[name] for name in names)
         return [one.trouble(paused=one.name in self._paused) for one in served]
 
+    def known(self, name: str) -> Trouble | None:
+        """One destination, in trouble or not; None where nothing is known of it."""
+        served = self._destinations.get(name)
+        return served.trouble(paused=name in self._paused) if served else None
+
     def _served(self, name: str) -> Served:
         served = self._destinations.get(name)
         if served is None:

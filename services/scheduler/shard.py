@@ -221,6 +221,10 @@ class Shard:
         """Remote destinations that do not get all they could use, with the reason."""
         return self._lanes[REMOTE].troubles()
 
+    def known(self, destination: str) -> Trouble | None:
+        """A remote destination; None where nothing is known of it."""
+        return self._lanes[REMOTE].known(destination)
+
     @property
     def oldest(self) -> float | None:
         """When the oldest mail was accepted; None = the queue is empty."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from services.scheduler import listing
+from services.scheduler import listing, summary
 from services.scheduler.filters import Filter
 from services.scheduler.owner import Owner
 from tubepost import subjects
@@ -23,6 +23,9 @@ Answer = dict[str, Any]
 
 FLUSHED = 2_000
 """Units one question makes due: some 30 ms of an owner's time."""
+
+SLICES = 100
+"""Questions to one owner for one summary: a million units, some seconds of its time in slices."""
 
 TROUBLES = 1_000
 """Destinations in one answer: those with the longest lines."""
@@ -85,6 +88,21 @@ class Views:
         each = await self._ask_all("troubles", {})
         found = [trouble for one in each for trouble in one["troubles"]]
         return sorted(found, key=lambda trouble: -trouble["waiting"])
+
+    async def destination(self, name: str) -> Answer:
+        """See summary.whole. Raises Unavailable."""
+        each = (self._summary(shard, name) for shard in range(self.shards))
+        return summary.whole(await asyncio.gather(*each))
+
+    async def _summary(self, shard: int, name: str) -> list[Answer]:
+        parts: list[Answer] = []
+        after = ""
+        while not parts or (after and len(parts) < SLICES):
+            found = sum(part["units"] for part in parts)
+            question = {"name": name, "after": after, "found": found}
+            parts.append(await self._ask(shard, "summary", question))
+            after = parts[-1]["end"]
+        return parts
 
     async def reopen(self, destination: str) -> None:
         """Ends a destination's back-off, in whatever shard it is. Raises Unavailable."""
@@ -153,6 +171,10 @@ def _troubles(owner: Owner, _question: Answer) -> Answer:
     return {"troubles": [asdict(trouble) for trouble in found[:TROUBLES]]}
 
 
+def _summary(owner: Owner, question: Answer) -> Answer:
+    return summary.part(owner.sight(), question["name"], question["after"], question["found"])
+
+
 def _reopen(owner: Owner, question: Answer) -> Answer:
     owner.reopen(question["destination"])
     return {}
@@ -175,5 +197,6 @@ _ANSWERS: Mapping[str, Callable[[Owner, Answer], Answer]] = {
     "flush": _flush,
     "stands": _stands,
     "troubles": _troubles,
+    "summary": _summary,
     "reopen": _reopen,
 }

@@ -46,7 +46,7 @@ def _parse(command: str, *, mention: bool = False) -> None:
     here: Any = typer.main.get_command(app)
     context = here.make_context("tubepost", _arguments(command), resilient_parsing=True)
     words = _arguments(command)
-    while hasattr(here, "commands") and words:
+    while hasattr(here, "commands") and words and not words[0].startswith("-"):
         name, *words = words
         assert name in here.commands, f"there is no {name!r} in: tubepost {command}"
         here = here.commands[name]

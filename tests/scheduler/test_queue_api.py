@@ -264,6 +264,9 @@ async def test_destinations(http: httpx.AsyncClient, desk: Desk) -> None:
     [trouble] = await got(http, "/destinations")
     assert (trouble["name"], trouble["error"]) == ("far.example", "connection refused")
     assert trouble["until"] > desk.clock()
+    summary = await got(http, "/destinations/Far.Example")
+    assert (summary["units"], summary["state"]) == (1, trouble)
+    assert problem(await http.get("/destinations/two words"), 400)
     answer = await http.post("/destinations/Far.Example/reset", headers=ACTOR)
     assert answer.json() == {"destination": "far.example"}
     assert [t["until"] for t in await got(http, "/destinations")] in ([], [0])
