@@ -55,6 +55,7 @@ def options() -> argparse.Namespace:
     ours = str(Path(sys.prefix) / "bin" / "tubepost")
     parser.add_argument("--tubepost", default=ours, metavar="COMMAND", help="of this venv")
     parser.add_argument("--postfix-setting", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--control", action="append", default=[], metavar="NAME=LINE")
     return parser.parse_args()
 
 
@@ -62,7 +63,9 @@ def relays(chosen: argparse.Namespace) -> dict[str, Callable[[Path, int], Relay]
     """How to make each system in a folder, with the port of the sink."""
     makers: dict[str, Callable[[Path, int], Relay]] = {
         "postfix": lambda folder, port: PostfixRelay(folder, port, chosen.postfix_setting),
-        "tubepost": lambda folder, port: TubepostRelay(folder, port, chosen.tubepost),
+        "tubepost": lambda folder, port: TubepostRelay(
+            folder, port, chosen.tubepost, chosen.control
+        ),
     }
     return {name: make for name, make in makers.items() if chosen.only in (None, name)}
 

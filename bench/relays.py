@@ -40,16 +40,21 @@ class Relay(Peer):
 class TubepostRelay(Platform, Relay):
     """A route for every domain; held by a pause of the channel."""
 
-    def __init__(self, folder: Path, next_hop: int, command: str) -> None:
-        home = folder / "tubepost"
-        super().__init__(home, [], command)
-        self.next_hop = next_hop
+    def __init__(
+        self, folder: Path, next_hop: int, command: str, settings: Sequence[str] = ()
+    ) -> None:
+        """`settings`: control settings, `NAME=LINE` each."""
+        super().__init__(folder / "tubepost", [], command)
+        self.next_hop, self._settings = next_hop, settings
 
     def start(self) -> None:
         """Relays for any client on loopback."""
         self.launch()
         self.set("smtproutes", f":127.0.0.1:{self.next_hop}")
         self.set("tcprules", '127.:allow,RELAYCLIENT=""')
+        for setting in self._settings:
+            name, _, line = setting.partition("=")
+            self.set(name, line)
 
     def hold(self) -> None:
         """See Relay."""

@@ -1,0 +1,369 @@
+"""An SMTP host that is good until a chosen point of a mail, and then does one thing wrong.
+
+It records what it can be held to: which mails it said yes to, how often it got each, and when all
+its connections are gone. What the client makes of it is the tests' to say.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+AT = ("BANNER", "EHLO", "STARTTLS", "HANDSHAKE", "RSET", "MAIL", "RCPT", "DATA", "BODY", ".")
+AT_EASE = ("IDLE", "QUIT")
+"""Where no reply is due, or nobody waits for it."""
+
+FLOOD_LIMIT = 64 << 20
+"""Octets after which a flood gives up: somebody takes them all."""
+
+DRIP = 0.005
+USUAL = {
+    "BANNER": b"220 hostile.example ESMTP\r\n",
+    "HELO": b"250 hostile.example\r\n",
+    "STARTTLS": b"220 go ahead\r\n",
+    "RSET": b"250 flushed\r\n",
+    "MAIL": b"250 sender ok\r\n",
+    "RCPT": b"250 recipient ok\r\n",
+    "DATA": b"354 go ahead\r\n",
+    ".": b"250 2.0.0 taken\r\n",
+    "QUIT": b"221 bye\r\n",
+}
+EXTENSIONS = ("PIPELINING", "SIZE 1000000000", "8BITMIME", "DSN", "SMTPUTF8")
+
+
+class Gone(Exception):
+    """The client has left, or this end has closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misdeed:
+    """`do(session, usual)`: instead of writing the `usual` reply.
+
+    `yes`: what it says first means what the usual reply does. `no`: it says 5xx. `unasked`: it can
+    also be done where no reply is due. `floods`: it writes without end.
+    """
+
+    name: str
+    do: Callable[["Session", bytes], Awaitable[None]]
+    yes: bool = False
+    no: bool = False
+    unasked: bool = False
+    floods: bool = False
+
+
+@dataclass(slots=True)
+class HostilePeer:
+    """`at`: where (AT, AT_EASE); in the `nth` mail, counted over all connections; done once.
+
+    `spoilt`: refuse the recipients of the mail before, so that a reused session needs RSET.
+    """
+
+    at: str
+    misdeed: Misdeed
+    nth: int = 1
+    spoilt: bool = False
+    extensions: tuple[str, ...] = EXTENSIONS
+    mails: int = 0
+    done: bool = False
+    taken: Counter[bytes] = field(default_factory=Counter)
+    """How often the final dot of a mail came, by the mail's first line."""
+    granted: set[bytes] = field(default_factory=set)
+    """The mails whose final dot got a 2xx."""
+    flooded: int = 0
+    connections: int = 0
+    _open: set[asyncio.Task[None]] = field(default_factory=set)
+    relented: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once no more misbehaviour is wanted."""
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A client, until it has gone. For smtp_peer.listening."""
+        task = asyncio.current_task()
+        assert task
+        self._open.add(task)
+        self.connections += 1
+        session = Session(self, reader, writer)
+        try:
+            with contextlib.suppress(Gone, ConnectionError):
+                await session.converse()
+            with contextlib.suppress(ConnectionError):
+                await session.out_of_the_way()
+        finally:
+            self._open.discard(task)
+
+    async def all_gone(self) -> None:
+        """Stops all misbehaviour, and returns when the client has left every connection."""
+        self.relented.set()
+        async with asyncio.timeout(20):
+            while self._open:
+                await asyncio.wait(list(self._open))
+
+    def due(self, at: str) -> bool:
+        """Whether the misdeed is for now; only once."""
+        greeting = self.at in ("BANNER", "EHLO", "STARTTLS", "HANDSHAKE")
+        # RSET comes before the MAIL of its mail.
+        count = self.mails + 1 if at == "RSET" else self.mails
+        if self.done or at != self.at or not (greeting or count == self.nth):
+            return False
+        self.done = True
+        return True
+
+
+class Session:
+    """One connection: reads commands and bodies, and misbehaves where the peer says."""
+
+    def __init__(
+        self, peer: HostilePeer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.peer, self.reader, self.writer = peer, reader, writer
+        self._rest = b""
+
+    async def converse(self) -> None:
+        await self._answer("BANNER", USUAL["BANNER"])
+        while True:
+            line = (await self._until(b"\r\n")).upper()
+            verb = line.split(b" ")[0].split(b":")[0].decode("latin-1")
+            if verb == "EHLO":
+                await self._answer("EHLO", self._offers())
+            elif verb == "STARTTLS":
+                await self._start_tls()
+            elif verb == "DATA":
+                await self._data()
+            else:
+                await self._plain(verb)
+
+    def _offers(self) -> bytes:
+        words = ["hostile.example", *self.peer.extensions]
+        words += ["STARTTLS"] if self.peer.at in ("STARTTLS", "HANDSHAKE") else []
+        lines = [f"250-{word}\r\n" for word in words[:-1]]
+        return "".join([*lines, f"250 {words[-1]}\r\n"]).encode()
+
+    async def _start_tls(self) -> None:
+        await self._answer("STARTTLS", USUAL["STARTTLS"])
+        await self._answer("HANDSHAKE", b"")
+        raise Gone  # it has no certificate: the handshake fails
+
+    async def _plain(self, verb: str) -> None:
+        self.peer.mails += verb == "MAIL"
+        usual = USUAL.get(verb, b"500 what?\r\n")
+        if verb == "RCPT" and self.peer.spoilt and self.peer.mails < self.peer.nth:
+            usual = b"450 not now\r\n"
+        await self._answer(verb, usual)
+        if verb == "QUIT":
+            raise Gone
+
+    async def _data(self) -> None:
+        if self.peer.spoilt and self.peer.mails < self.peer.nth:
+            await self._answer("DATA", b"451 no recipients\r\n")
+            return
+        await self._answer("DATA", USUAL["DATA"])
+        if self.peer.at == "BODY" and not self.peer.done:
+            await self._more()
+            await self._answer("BODY", b"")
+        self._rest = b"\r\n" + self._rest  # the dot may be the first line
+        body = (await self._until(b"\r\n.\r\n")).removeprefix(b"\r\n")
+        first = body.partition(b"\r\n")[0]
+        self.peer.taken[first] += 1
+        await self._answer(".", USUAL["."], grants=first)
+        await self._answer("IDLE", b"")
+
+    async def _answer(self, at: str, usual: bytes, grants: bytes = b"") -> None:
+        misbehaving = self.peer.due(at)
+        if grants and (not misbehaving or self.peer.misdeed.yes):
+            self.peer.granted.add(grants)
+        if misbehaving:
+            await self.peer.misdeed.do(self, usual)
+        elif usual:
+            await self.say(usual)
+
+    # What misdeeds are made of
+
+    async def say(self, octets: bytes) -> None:
+        self.writer.write(octets)
+        await self.writer.drain()
+
+    async def flood(self, octets: bytes) -> None:
+        """For ever, or until the client has gone or nobody wants to see more."""
+        while self.peer.flooded < FLOOD_LIMIT and not self.peer.relented.is_set():
+            await self.say(octets)
+            self.peer.flooded += len(octets)
+            await asyncio.sleep(0)
+        raise Gone
+
+    async def hear_no_more(self) -> None:
+        """Reads and says nothing until the client has gone."""
+        while await self.reader.read(65536):
+            pass
+        raise Gone
+
+    async def read_no_more(self) -> None:
+        transport = self.writer.transport
+        assert isinstance(transport, asyncio.ReadTransport)
+        transport.pause_reading()
+        await self.peer.relented.wait()
+        transport.resume_reading()
+        raise Gone
+
+    def reset(self) -> None:
+        """RST instead of FIN (SO_LINGER with no time)."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+        raise Gone
+
+    async def close(self) -> None:
+        if self.writer.can_write_eof() and not self.writer.is_closing():
+            self.writer.write_eof()  # FIN; what the client still writes is read
+        raise Gone
+
+    async def out_of_the_way(self) -> None:
+        """Says FIN, and reads until the client has gone."""
+        if not self.writer.is_closing():
+            self.writer.write_eof()
+            while await self.reader.read(65536):
+                pass
+
+    async def _more(self) -> None:
+        data = await self.reader.read(65536)
+        if not data:
+            raise Gone
+        self._rest += data
+
+    async def _until(self, end: bytes) -> bytes:
+        """What comes before `end`. Looks only at what is new, for bodies of megabytes."""
+        pieces, held = [], 0
+        while end not in self._rest:
+            keep = self._rest[-len(end) :]
+            pieces.append(self._rest[: len(self._rest) - len(keep)])
+            held += len(pieces[-1])
+            self._rest = keep
+            await self._more()
+        found, _, self._rest = self._rest.partition(end)
+        return b"".join([*pieces, found])
+
+
+async def drip_reply(session: Session, usual: bytes) -> None:
+    for number in range(len(usual)):
+        await session.say(usual[number : number + 1])
+        await asyncio.sleep(0)
+
+
+async def drip_for_ever(session: Session, _usual: bytes) -> None:
+    while not session.peer.relented.is_set():
+        await session.say(b"2")
+        await asyncio.sleep(DRIP)
+
+
+async def silent(session: Session, _usual: bytes) -> None:
+    await session.hear_no_more()
+
+
+async def deaf(session: Session, _usual: bytes) -> None:
+    await session.read_no_more()
+
+
+async def closes(session: Session, _usual: bytes) -> None:
+    await session.close()
+
+
+async def resets(session: Session, _usual: bytes) -> None:
+    session.reset()
+
+
+async def half_a_reply(session: Session, usual: bytes) -> None:
+    await session.say(usual[: len(usual) // 2] or b"25")
+    await session.close()
+
+
+async def half_and_silence(session: Session, usual: bytes) -> None:
+    await session.say(usual[: len(usual) // 2] or b"25")
+    await session.hear_no_more()
+
+
+async def yes_and_closes(session: Session, usual: bytes) -> None:
+    await session.say(usual)
+    await session.close()
+
+
+async def yes_and_resets(session: Session, usual: bytes) -> None:
+    await session.say(usual)
+    session.reset()
+
+
+async def closing_and_stays(session: Session, _usual: bytes) -> None:
+    await session.say(b"421 4.3.2 closing\r\n")
+
+
+async def closing(session: Session, _usual: bytes) -> None:
+    await session.say(b"421 4.3.2 closing\r\n")
+    await session.close()
+
+
+async def twice(session: Session, usual: bytes) -> None:
+    await session.say(usual + usual)
+
+
+async def ahead(session: Session, usual: bytes) -> None:
+    """The replies to commands that have not come yet, too."""
+    await session.say(usual + b"250 ok\r\n" * 3 + b"354 go ahead\r\n" + b"250 2.0.0 taken\r\n")
+
+
+async def huge(session: Session, usual: bytes) -> None:
+    """The usual code, at the limits of lines and octets."""
+    code = usual[:3]
+    await session.say((code + b"-" + b"x" * 4000 + b"\r\n") * 199 + code + b" end\r\n")
+
+
+async def with_nul(session: Session, usual: bytes) -> None:
+    await session.say(usual[:4] + b"\x00\x1b[2J\xff\x7f" + usual[4:])
+
+
+def saying(octets: bytes) -> Callable[[Session, bytes], Awaitable[None]]:
+    async def say(session: Session, _usual: bytes) -> None:
+        await session.say(octets)
+
+    return say
+
+
+def flooding(octets: bytes) -> Callable[[Session, bytes], Awaitable[None]]:
+    async def flood(session: Session, _usual: bytes) -> None:
+        await session.flood(octets)
+
+    return flood
+
+
+MISDEEDS = (
+    Misdeed("is silent", silent, unasked=True),
+    Misdeed("stops reading", deaf, unasked=True),
+    Misdeed("closes", closes, unasked=True),
+    Misdeed("resets", resets, unasked=True),
+    Misdeed("drips the reply", drip_reply, yes=True),
+    Misdeed("drips for ever", drip_for_ever, unasked=True),
+    Misdeed("half a reply, then closes", half_a_reply, unasked=True),
+    Misdeed("half a reply, then silence", half_and_silence, unasked=True),
+    Misdeed("replies and closes", yes_and_closes, yes=True),
+    Misdeed("replies and resets", yes_and_resets, yes=True),
+    Misdeed("421 and closes", closing, unasked=True),
+    Misdeed("421 and stays", closing_and_stays, unasked=True),
+    Misdeed("replies twice", twice, yes=True),
+    Misdeed("replies ahead", ahead, yes=True, unasked=True),
+    Misdeed("a huge reply", huge, yes=True),
+    Misdeed("a reply with NUL and escapes", with_nul, yes=True),
+    Misdeed("354 twice", saying(b"354 go\r\n354 go\r\n"), unasked=True),
+    Misdeed("354", saying(b"354 go\r\n"), unasked=True),
+    Misdeed("220", saying(b"220 hello again\r\n"), yes=True, unasked=True),  # RFC 5321 4.3.1: 2yz
+    Misdeed("code 199", saying(b"199 less than nothing\r\n"), unasked=True),
+    Misdeed("code 999", saying(b"999 more than all\r\n"), unasked=True),
+    Misdeed("two codes in one", saying(b"250-yes\r\n550 no\r\n"), unasked=True),
+    Misdeed("nonsense", saying(b"\x00\xff\xfe hello\r\n"), unasked=True),
+    Misdeed("an empty line", saying(b"\r\n"), unasked=True),
+    Misdeed("4xx", saying(b"451 4.3.0 not now\r\n")),
+    Misdeed("5xx", saying(b"554 5.7.1 never\r\n"), no=True, unasked=True),
+    Misdeed("floods a line", flooding(b"x" * 65536), unasked=True, floods=True),
+    Misdeed("floods a NUL line", flooding(bytes(65536)), unasked=True, floods=True),
+    Misdeed("floods one reply", flooding(b"250-more\r\n" * 6000), unasked=True, floods=True),
+    Misdeed("floods replies", flooding(b"250 ok\r\n" * 6000), yes=True, unasked=True, floods=True),
+    Misdeed("floods 354", flooding(b"354 go\r\n" * 6000), unasked=True, floods=True),
+)
