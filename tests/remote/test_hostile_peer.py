@@ -10,13 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.remote.attempt import RemoteCourier
 from services.remote.events import Phase
-from services.remote.mx import DnsResolver
-from services.remote.plan import Plan
-from services.remote.pool import Pool
-from services.remote.terms import Source, Terms
-from tests.remote.hostile_peer import AT, AT_EASE, MISDEEDS, HostilePeer, Misdeed
+from tests.remote.attempts import Attempts
+from tests.remote.hostile_peer import AT, AT_EASE, HostilePeer, Misdeed
+from tests.remote.misdeeds import MISDEEDS
 from tests.remote.smtp_peer import listening
 from tubepost.delivery import Mail
 from tubepost.outcome import MAX_TEXT, Deferred, Delivered, Failed, Outcome
@@ -27,7 +24,6 @@ SHORT = 0.3
 MUCH = 12_000_000
 """Octets of a body that sockets' buffers do not hold."""
 
-HANGS = 30.0
 MEMORY = 16 << 20
 
 PHASES = {
@@ -77,24 +73,6 @@ def mail(number: int, at: str) -> Mail:
 
 def first_line(mail: Mail) -> bytes:
     return mail.body.partition(b"\r\n")[0]
-
-
-class Attempts:
-    """A courier whose impatience can be set between two mails."""
-
-    def __init__(self, port: int) -> None:
-        self.patience = dict.fromkeys(Phase, 10.0)
-        self.courier = RemoteCourier(
-            plan=self._plan, resolver=DnsResolver(["127.0.0.1"]), pool=Pool(), port=port
-        )
-
-    def _plan(self, _destination: str) -> Plan:
-        source = Source(helo="me.example")
-        return Plan((), Terms(source=source, connect_seconds=10.0, patience=self.patience))
-
-    async def deliver(self, mail: Mail) -> dict[str, Outcome]:
-        async with asyncio.timeout(HANGS):
-            return dict(await self.courier.deliver(mail))
 
 
 @asynccontextmanager
