@@ -38,7 +38,8 @@ def sink(folder: Path, *options: str) -> Iterator[int]:
 async def attempt(folder: Path, *options: str, mail: Mail = MAIL) -> Outcome:
     """The outcome that all recipients share."""
     with sink(folder, *options) as port:
-        outcomes = await Attempts(port).deliver(mail)
+        async with Attempts(port) as attempts:
+            outcomes = await attempts.deliver(mail)
     assert set(outcomes) == set(TO)
     assert len(set(outcomes.values())) == 1, outcomes
     return outcomes[TO[0]]

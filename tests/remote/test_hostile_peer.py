@@ -79,8 +79,8 @@ def first_line(mail: Mail) -> bytes:
 async def met(peer: HostilePeer) -> AsyncIterator[Attempts]:
     """Attempts at the peer; at the end no connection and no task may be left."""
     before = asyncio.all_tasks()
-    async with listening(peer.meet) as port:
-        yield Attempts(port)
+    async with listening(peer.meet) as port, Attempts(port) as attempts:
+        yield attempts
         await peer.all_gone()
     assert asyncio.all_tasks() <= before | {asyncio.current_task()}
 
