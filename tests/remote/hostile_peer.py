@@ -42,7 +42,8 @@ class Misdeed:
     """`do(session, usual)`: instead of writing the `usual` reply.
 
     `yes`: what it says first means what the usual reply does. `no`: it says 5xx. `unasked`: it can
-    also be done where no reply is due. `floods`: it writes without end.
+    also be done where no reply is due. `go`: in reply to DATA it lets the body come. `floods`: it
+    writes without end.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Misdeed:
     yes: bool = False
     no: bool = False
     unasked: bool = False
+    go: bool = False
     floods: bool = False
 
 
@@ -85,9 +87,9 @@ class HostilePeer:
         self.connections += 1
         session = Session(self, reader, writer)
         try:
-            with contextlib.suppress(Gone, ConnectionError):
+            with contextlib.suppress(Gone, OSError):
                 await session.converse()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await session.out_of_the_way()
         finally:
             self._open.discard(task)
@@ -101,10 +103,10 @@ class HostilePeer:
 
     def due(self, at: str) -> bool:
         """Whether the misdeed is for now; only once."""
-        greeting = self.at in ("BANNER", "EHLO", "STARTTLS", "HANDSHAKE")
+        once = self.at in ("BANNER", "EHLO", "STARTTLS", "HANDSHAKE", "QUIT")
         # RSET comes before the MAIL of its mail.
         count = self.mails + 1 if at == "RSET" else self.mails
-        if self.done or at != self.at or not (greeting or count == self.nth):
+        if self.done or at != self.at or not (once or count == self.nth):
             return False
         self.done = True
         return True
@@ -157,7 +159,9 @@ class Session:
         if self.peer.spoilt and self.peer.mails < self.peer.nth:
             await self._answer("DATA", b"451 no recipients\r\n")
             return
-        await self._answer("DATA", USUAL["DATA"])
+        misbehaved = await self._answer("DATA", USUAL["DATA"])
+        if misbehaved and not self.peer.misdeed.go:
+            return
         if self.peer.at == "BODY" and not self.peer.done:
             await self._more()
             await self._answer("BODY", b"")
@@ -168,7 +172,8 @@ class Session:
         await self._answer(".", USUAL["."], grants=first)
         await self._answer("IDLE", b"")
 
-    async def _answer(self, at: str, usual: bytes, grants: bytes = b"") -> None:
+    async def _answer(self, at: str, usual: bytes, grants: bytes = b"") -> bool:
+        """Whether the answer was the misdeed."""
         misbehaving = self.peer.due(at)
         if grants and (not misbehaving or self.peer.misdeed.yes):
             self.peer.granted.add(grants)
@@ -176,6 +181,7 @@ class Session:
             await self.peer.misdeed.do(self, usual)
         elif usual:
             await self.say(usual)
+        return misbehaving
 
     # What misdeeds are made of
 
