@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-AT = ("BANNER", "EHLO", "STARTTLS", "HANDSHAKE", "RSET", "MAIL", "RCPT", "DATA", "BODY", ".")
+GREETING = ("BANNER", "EHLO", "STARTTLS", "HANDSHAKE", "AUTH")
+IN_MAIL = ("RSET", "MAIL", "RCPT", "DATA", "BODY", ".")
 AT_EASE = ("IDLE", "QUIT")
 """Where no reply is due, or nobody waits for it."""
 
@@ -23,6 +24,7 @@ USUAL = {
     "BANNER": b"220 hostile.example ESMTP\r\n",
     "HELO": b"250 hostile.example\r\n",
     "STARTTLS": b"220 go ahead\r\n",
+    "AUTH": b"235 welcome\r\n",
     "RSET": b"250 flushed\r\n",
     "MAIL": b"250 sender ok\r\n",
     "RCPT": b"250 recipient ok\r\n",
@@ -57,7 +59,8 @@ class Misdeed:
 
 @dataclass(slots=True)
 class HostilePeer:
-    """`at`: where (AT, AT_EASE); in the `nth` mail, counted over all connections; done once.
+    """It misbehaves once. `at`: where (GREETING, IN_MAIL, AT_EASE); in the `nth` mail, counted over
+    all connections.
 
     `spoilt`: refuse the recipients of the mail before, so that a reused session needs RSET.
     """
@@ -103,7 +106,7 @@ class HostilePeer:
 
     def due(self, at: str) -> bool:
         """Whether the misdeed is for now; only once."""
-        once = self.at in ("BANNER", "EHLO", "STARTTLS", "HANDSHAKE", "QUIT")
+        once = self.at in (*GREETING, "QUIT")
         # RSET comes before the MAIL of its mail.
         count = self.mails + 1 if at == "RSET" else self.mails
         if self.done or at != self.at or not (once or count == self.nth):
@@ -132,6 +135,8 @@ class Session:
                 await self._start_tls()
             elif verb == "DATA":
                 await self._data()
+            elif line == b"AUTH LOGIN":
+                await self._login()
             else:
                 await self._plain(verb)
 
@@ -145,6 +150,13 @@ class Session:
         await self._answer("STARTTLS", USUAL["STARTTLS"])
         await self._answer("HANDSHAKE", b"")
         raise Gone  # it has no certificate: the handshake fails
+
+    async def _login(self) -> None:
+        for reply in (b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n"):
+            if await self._answer("AUTH", reply):
+                return
+            await self._until(b"\r\n")
+        await self.say(USUAL["AUTH"])
 
     async def _plain(self, verb: str) -> None:
         self.peer.mails += verb == "MAIL"
