@@ -35,6 +35,7 @@ class Load:
     title: str
     mailbox: str
     options: tuple[str, ...] = ()
+    domain: str = DOMAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,11 @@ class Source:
         if self.ended and self._process.returncode:
             raise BenchError(f"smtp-source: exit {self._process.returncode}: {self._said()}")
 
-    def finish(self) -> None:
+    def finish(self, seconds: float = STALL) -> None:
         """Returns when it has ended. Raises BenchError like `check`."""
-        self._thread.join(STALL)
+        self._thread.join(seconds)
         if not self.ended:
-            raise BenchError(f"smtp-source still runs {STALL:.0f} s after the last delivery")
+            raise BenchError(f"smtp-source still runs after {seconds:.0f} s")
         self.check()
 
     def kill(self) -> None:
@@ -114,7 +115,7 @@ class Source:
 def _arguments(port: int, load: Load, mails: int) -> Sequence[str]:
     counts = ["-s", str(min(SESSIONS, mails)), "-m", str(mails), "-l", str(BODY_BYTES)]
     names = ["-M", "client.example", "-f", "source@client.example"]
-    to = ["-t", f"{load.mailbox}@{DOMAIN}"]
+    to = ["-t", f"{load.mailbox}@{load.domain}"]
     return [SOURCE, "-4", *load.options, *counts, *names, *to, f"127.0.0.1:{port}"]
 
 

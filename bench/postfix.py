@@ -117,7 +117,7 @@ class PostfixPeer(Peer):
 
     def start(self) -> None:
         """Writes the instance, checks it and starts it; `master -w` returns when it listens."""
-        self.port = _free_port()
+        self.port = free_port()
         for name in ("etc", "queue", "data", "mail"):
             (self.folder / name).mkdir()
         shutil.chown(self.folder / "data", "postfix")
@@ -171,7 +171,7 @@ class PostfixPeer(Peer):
             raise BenchError(f"{error}\n{self.log_tail()}") from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on now; master.cf needs a number, so a small race remains."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

@@ -38,8 +38,8 @@ def rates(result: Result) -> str:
     return f"{result.accepted_rate:,.0f} accepted/s, {result.delivered_rate:,.0f} delivered/s"
 
 
-def table(load: Load, rounds: Rounds) -> str:
-    """One load: a row a measure, a column a peer."""
+def table(load: Load, rounds: Rounds, more: Iterable[Sequence[str]] = ()) -> str:
+    """One load: a row a measure, a column a peer. `more`: rows that only this bench has."""
     rows = [
         [load.title, *rounds],
         _row("accepted/s", rounds, MEASURES["accepted"], 0),
@@ -52,6 +52,7 @@ def table(load: Load, rounds: Rounds) -> str:
         _row("CPU ms a mail: this bench", rounds, _per_mail(lambda r: r.bench_cpu), 2),
         _row("CPU ms a mail: all else", rounds, _per_mail(lambda r: r.other_cpu), 2),
         _row("CPU ms a mail: taken by the host", rounds, _per_mail(lambda r: r.cores_stolen), 2),
+        *more,
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -87,14 +87,14 @@ class Sink:
 
 
 @contextmanager
-def listening() -> Iterator[Sink]:
-    """A sink on a free port, in a thread of its own."""
+def listening(host: str = "127.0.0.1", port: int = 0) -> Iterator[Sink]:
+    """A sink, by default on a free port, in a thread of its own."""
     sink, loop = Sink(), asyncio.new_event_loop()
 
     def session() -> SMTP:
         return _Session(sink, hostname="sink.example", data_size_limit=None, loop=loop)
 
-    server = loop.run_until_complete(loop.create_server(session, "127.0.0.1", 0))
+    server = loop.run_until_complete(loop.create_server(session, host, port))
     sink.port = server.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
