@@ -117,10 +117,6 @@ def arrived(folder: Path, address: str, subject: str) -> bytes:
     return found
 
 
-LMTP = pytest.mark.xfail(reason="remote speaks no LMTP yet", strict=True)
-
-
-@LMTP
 async def test_two_mailboxes(host: tuple[int, Path]) -> None:
     port, folder = host
     outcomes = await deliver(port, replace(WIRE, recipients=(JOE, ANN), body=text("two")))
@@ -131,7 +127,6 @@ async def test_two_mailboxes(host: tuple[int, Path]) -> None:
         assert got.endswith(b"\n\n" + EIGHT_BIT.replace(b"\r\n", b"\n"))
 
 
-@LMTP
 async def test_each_recipient_has_an_outcome_of_its_own(host: tuple[int, Path]) -> None:
     port, folder = host
     to = (GHOST, FULL, JOE)
@@ -146,7 +141,6 @@ async def test_each_recipient_has_an_outcome_of_its_own(host: tuple[int, Path]) 
     assert not mailbox(folder, FULL)
 
 
-@LMTP
 async def test_nobody_has_a_mailbox(host: tuple[int, Path]) -> None:
     port, _ = host
     outcome = (await deliver(port, replace(WIRE, recipients=(GHOST,), body=text("none"))))[GHOST]

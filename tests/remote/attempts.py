@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.remote.attempt import RemoteCourier
 from services.remote.events import Phase
+from services.remote.idle import Limits
 from services.remote.mx import DnsResolver
 from services.remote.plan import Plan
 from services.remote.pool import Pool
@@ -14,6 +15,7 @@ from services.remote.terms import Source, Terms
 from tubepost.delivery import Mail
 from tubepost.outcome import Outcome
 
+REUSE = Limits(idle=100.0, life=100.0, mails=100)
 TERMS = Terms(source=Source(helo="me.example"), connect_seconds=10.0)
 POLL = 0.005
 HANGS = 30.0
@@ -30,14 +32,22 @@ class Attempts:
         self.patience = dict.fromkeys(Phase, 10.0)
         self._terms = terms
         self.courier = RemoteCourier(
-            plan=self._plan, resolver=DnsResolver(["127.0.0.1"]), pool=Pool(), port=port
+            plan=self._plan,
+            resolver=DnsResolver(["127.0.0.1"]),
+            pool=Pool(lambda: REUSE),
+            port=port,
         )
 
     async def __aenter__(self) -> "Attempts":
         self._before = _sockets()
         return self
 
+    def close(self) -> None:
+        """Ends the sessions that are kept."""
+        self.courier.pool.close()
+
     async def __aexit__(self, *_: object) -> None:
+        self.close()
         async with asyncio.timeout(HANGS):
             while _sockets() - self._before:  # noqa: ASYNC110 - a transport tells nobody
                 await asyncio.sleep(POLL)
