@@ -1,42 +1,26 @@
-"""One SMTP session over asyncio: the socket, TLS and the clock around the protocol machine.
+"""One SMTP session with another host: how it begins, mails over it, how it ends.
 
 It decides nothing about mail: what octets mean is smtp_client's, which host comes next attempt's.
 """
 
-import asyncio
-import socket
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 from services.remote.announced import mail_max
 from services.remote.connect_errors import local_fault, reason
-from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
+from services.remote.events import MailEnd, Phase, Ready, StartTls, Unusable
+from services.remote.link import Link, connect
 from services.remote.mx import Host
 from services.remote.smtp_client import SmtpClient
 from services.remote.terms import Terms
-from services.remote.tls import (
-    LOST,
-    Secured,
-    TlsError,
-    TlsProblem,
-    context,
-    failure,
-    refusal,
-    secured,
-    server_name,
-)
+from services.remote.tls import LOST, TlsError, TlsProblem, refusal
 from services.remote.tls_fallbacks import Fallbacks
 from tubepost.outcome import Delivered, Outcome
 from tubepost.record import Envelope
 from tubepost.tls_policy import TlsPolicy
 
 _WELCOME = frozenset({Phase.BANNER, Phase.EHLO, Phase.HELO})
-
-FAREWELL = 5.0
-"""Seconds a peer has to take our QUIT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +82,7 @@ class Opened:
 class Session:
     """A greeted connection that takes mails one after another. `mails`: those it has had."""
 
-    def __init__(self, link: "_Link", machine: SmtpClient, opened: Opened) -> None:
+    def __init__(self, link: Link, machine: SmtpClient, opened: Opened) -> None:
         self._link, self._machine, self.opened = link, machine, opened
         self.born = time.monotonic()
         self.mails = 0
@@ -132,10 +116,10 @@ class Session:
         secure = terms.tls.from_the_start(host.port)
         helo, dialect = terms.source.helo, terms.dialect
         machine = SmtpClient(host.ip, helo, starttls=starttls, secure=secure, dialect=dialect)
-        link = _Link(machine, terms, tls_first=secure)
+        link = Link(machine, terms, tls_first=secure)
         began = time.monotonic()
         try:
-            await _connect(link, host, terms)
+            await connect(link, host, terms)
         except OSError as error:  # TimeoutError is one of them
             fault = local_fault(error, host.ip, terms.source.ip_for(host.ip))
             why = f"{host.ip}: {fault or reason(error)}"
@@ -219,7 +203,7 @@ class Session:
         """What the peer says of the recipients, without sending a mail; Delivered: it takes it."""
         if not self.usable:
             return TryNext("The session is over.", connected=True)
-        self._link._go_on(self._machine.ask(envelope))
+        self._link.go_on(self._machine.ask(envelope))
         match await self._link.next_event():
             case MailEnd(outcomes):
                 return outcomes
@@ -237,7 +221,7 @@ class Session:
         if not self.usable:
             return NotTaken("The session is over.", connected=True)
         self.mails += 1
-        self._link.send_mail(envelope, body)
+        self._link.go_on(self._machine.send_mail(envelope, body))
         match await self._link.next_event():
             case MailEnd() if self.mails > 1 and self.balked:
                 return NotTaken("It took no more mail.", connected=True)
@@ -267,177 +251,6 @@ class Session:
     def abort(self) -> None:
         """Out, in the middle of whatever it is."""
         self._link.abort()
-
-
-class _Link(asyncio.Protocol):
-    """Carries octets between the transport and the machine, and holds the clock."""
-
-    def __init__(self, machine: SmtpClient, terms: Terms, *, tls_first: bool = False) -> None:
-        self._machine, self._terms = machine, terms
-        self._events: deque[Event] = deque()
-        self._waiting: asyncio.Future[None] | None = None  # whoever wants the next event
-        self._transport: asyncio.Transport | None = None
-        self._full = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._early: list[bytes] | None = [] if tls_first else None  # until the handshake is judged
-        self._wound_at = -1  # the machine's progress when the clock was wound
-        self._until = 0.0  # when the time is up
-
-    async def next_event(self) -> Event:
-        while not self._events:
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
-        return self._events.popleft()
-
-    def send_mail(self, envelope: Envelope, body: bytes) -> None:
-        self._go_on(self._machine.send_mail(envelope, body))
-
-    async def start_tls(self, host: Host) -> Secured:
-        """The handshake, now. Raises TlsError."""
-        transport, seconds = self._transport, self._patience(Phase.HANDSHAKE)
-        if transport is None or transport.is_closing():
-            raise TlsError(LOST)
-        try:
-            async with asyncio.timeout(seconds):
-                upgraded = await asyncio.get_running_loop().start_tls(
-                    transport,
-                    self,
-                    context(self._terms.tls.level, self._terms.ca_file),
-                    server_hostname=server_name(host),
-                    ssl_handshake_timeout=seconds + 1,  # ours comes first, and says so
-                    ssl_shutdown_timeout=5.0,
-                )
-        except (OSError, ValueError) as error:  # ssl.SSLError and TimeoutError are OSErrors
-            self.abort()
-            self._transport = None  # uvloop's can be asked nothing any more
-            raise TlsError(failure(error)) from error
-        if upgraded is None:
-            raise TlsError(LOST)
-        self._transport = upgraded
-        done = secured(upgraded.get_extra_info("ssl_object"), self._terms.tls, host)
-        self._machine.tls = f"{done.version} {done.cipher}"
-        self._secure_from_here()
-        return done
-
-    def _secure_from_here(self) -> None:
-        early, self._early = self._early, None
-        if early is None:
-            self._machine.tls_started()
-            self._go_on([])
-        else:
-            self._go_on(self._machine.receive(b"".join(early)))
-
-    def quit(self) -> None:
-        self._machine.quit()
-        transport = self._transport
-        if transport is None:
-            return
-        self._stop_clock()
-        behind = self._full or transport.get_write_buffer_size()
-        if behind or self._machine.phase is not Phase.CLOSED:
-            transport.abort()  # a peer that does not read must not keep the socket
-            return
-        transport.write(self._machine.data_to_send())
-        transport.close()
-        if transport.get_write_buffer_size():  # waiting for the peer to read it
-            self._timer = asyncio.get_running_loop().call_later(FAREWELL, transport.abort)
-
-    def abort(self) -> None:
-        self._stop_clock()
-        if self._transport is not None:
-            self._transport.abort()
-
-    # What asyncio calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
-        if self._early is not None:
-            self._transport.pause_reading()  # nothing in the clear is heard
-        self._go_on([])
-
-    def data_received(self, data: bytes) -> None:
-        if self._early is not None:
-            self._early.append(data)
-            return
-        self._go_on(self._machine.receive(data))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None  # one that had TLS can be asked nothing any more
-        self._go_on(self._machine.lost())
-
-    def pause_writing(self) -> None:
-        self._full = True
-
-    def resume_writing(self) -> None:
-        self._full = False
-        self._go_on([])
-
-    # The clock and the way out
-
-    def _go_on(self, events: list[Event]) -> None:
-        for event in events:
-            self._events.append(event)
-            if isinstance(event, StartTls) and self._transport is not None:
-                self._transport.pause_reading()  # what comes now belongs to the handshake
-        if events and self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-        if self._transport is not None and not self._transport.is_closing():
-            self._pump(self._transport)
-        self._wind_clock()
-
-    def _pump(self, transport: asyncio.Transport) -> None:
-        while not self._full and (data := self._machine.data_to_send()):
-            transport.write(data)
-
-    def _patience(self, phase: Phase | None = None) -> float:
-        most = self._terms.reply_seconds
-        return min(self._terms.patience.get(phase or self._machine.phase, most), most)
-
-    def _wind_clock(self) -> None:
-        """Afresh after each whole reply; a peer that trickles octets does not get more time.
-
-        The timer itself is moved only when it would come too late: most of the time it goes off
-        early, if at all, and sees that there is time left. Idle sessions are the pool's to end.
-        """
-        phase = self._machine.phase
-        if phase in (Phase.CLOSED, Phase.HANDSHAKE):
-            self._stop_clock()
-        elif self._machine.progress != self._wound_at:
-            self._wound_at = self._machine.progress
-            if phase is not Phase.IDLE:
-                self._set_clock(asyncio.get_running_loop().time() + self._patience())
-
-    def _set_clock(self, until: float) -> None:
-        self._until = until
-        if self._timer is not None and self._timer.when() > until:
-            self._stop_clock()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(until, self._time_up)
-
-    def _stop_clock(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _time_up(self) -> None:
-        self._timer = None
-        if self._machine.phase is Phase.IDLE:
-            return
-        if asyncio.get_running_loop().time() < self._until:
-            self._set_clock(self._until)
-            return
-        self._go_on(self._machine.lost())
-        self.abort()
-
-
-async def _connect(link: _Link, host: Host, terms: Terms) -> None:
-    """Raises OSError, TimeoutError among them."""
-    source = terms.source.ip_for(host.ip)
-    local = (source, 0) if source else None
-    async with asyncio.timeout(terms.connect_seconds):
-        await asyncio.get_running_loop().create_connection(
-            lambda: link, host.ip, host.port, local_addr=local, flags=socket.AI_NUMERICHOST
-        )
 
 
 def _unmet(host: Host, problem: TlsProblem) -> TryNext:
