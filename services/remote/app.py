@@ -89,6 +89,7 @@ def _courier(
         ),
         pool=pool,
         health=health,
+        port=settings.mx_port,
     )
 
 

@@ -27,6 +27,9 @@ class Settings(DnsSettings):
         description="IPs of this process to connect from: one IPv4, one IPv6, or both with a comma "
         "between; empty = the control `outgoingip`.",
     )
+    mx_port: int = Field(
+        25, ge=1, le=65_535, description="Port of other hosts; 25 but for rehearsals."
+    )
     ca_file: Path | None = Field(
         None, description="Authorities trusted for other hosts, PEM; none = the system's."
     )

@@ -1,6 +1,7 @@
-"""From a zone to the hosts it names: `tubepost up` with nsd as its name server, hosts on port 25.
+"""From a zone to the hosts it names: `tubepost up` with nsd as its name server.
 
-The hosts are addresses of loopback, another net for each process, so that runs do not meet.
+The hosts are addresses of loopback, another net for each process, so that runs do not meet. They
+listen on another port than 25: there remote would take loopback for itself.
 """
 
 import os
@@ -24,7 +25,6 @@ from tests.e2e.tools import require
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(120),
-    pytest.mark.skipif(os.geteuid() != 0, reason="the hosts listen on port 25"),
     pytest.mark.skipif(sys.platform != "linux", reason="all of 127/8 is loopback on Linux alone"),
 ]
 
@@ -144,13 +144,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("names")
     with ExitStack() as stack:
         port = stack.enter_context(name_server(folder))
-        hosts = [stack.enter_context(listening(ip, 25)) for ip in (LIVE, BACKUP, GREY)]
+        smtp = free_port()
+        hosts = [stack.enter_context(listening(ip, smtp)) for ip in (LIVE, BACKUP, GREY)]
         platform = Platform(folder / "data")
         stack.callback(platform.release)
         platform.environment = {
             "TUBEPOST_NAMESERVERS": "127.0.0.1",
             "TUBEPOST_NAMESERVER_PORT": str(port),
             "TUBEPOST_DNS_SECONDS": "5",
+            "TUBEPOST_MX_PORT": str(smtp),
         }
         platform.start().with_accounts("joe")
         platform.ok("control", "set", "tcprules", '127.:allow,RELAYCLIENT=""')
@@ -224,7 +226,7 @@ def test_a_domain_that_takes_no_mail_bounces_it(
 def test_trouble_with_name_servers_defers(world: World, domain: str) -> None:
     """SERVFAIL, and REFUSED by a server that is not asked for that name."""
     outcome = world.outcome(f"ann@{domain}")
-    assert (outcome["outcome"], outcome["status"]) == ("deferral", "4.4.3"), outcome
+    assert (outcome["outcome"], outcome["status"]) == ("deferral", "4.1.2"), outcome
 
 
 def test_a_domain_whose_hosts_are_all_dead_waits(world: World) -> None:
