@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.platform import PASSWORD, Platform, until
@@ -170,6 +171,25 @@ def test_the_password_stands_in_no_log_event_or_answer(platform: Platform) -> No
     for text in shown:
         assert text
         assert PASSWORD not in text
+
+
+def test_sessions_are_counted_by_tls_and_by_how_they_were_used(platform: Platform) -> None:
+    host, port = platform.addresses["admin"]
+
+    def counted(name: str, *labels: str) -> float:
+        found = httpx.get(f"http://{host}:{port}/metrics", timeout=30).text.splitlines()
+        lines = [line for line in found if line.startswith(f"{name}{{")]
+        return sum(float(x.split()[-1]) for x in lines if all(label in x for label in labels))
+
+    send(platform, "nobody@example.org")
+    until(
+        lambda: counted("tubepost_remote_recent_recipients", "example.org", "failure") >= 1,
+        60,
+        "the attempt",
+    )
+    assert counted("tubepost_remote_sessions_total", 'tls="TLSv1.3"') >= 1
+    assert counted("tubepost_remote_transaction_seconds_count", "session=") >= 1
+    assert counted("tubepost_delivery_kinds_total", "unknown_user") >= 1
 
 
 def test_destinations_that_share_their_hosts_limit_say_so(platform: Platform, sink: Sink) -> None:
