@@ -76,6 +76,7 @@ class Facts:
     window: int = 0
     rate: float | None = None
     out: int = 0
+    site: str = ""
     until: float = 0.0
     error: str = ""
     tls_level: str = ""
@@ -119,6 +120,7 @@ def facts(found: Found) -> Facts:
         window=state.get("window", 0),
         rate=state.get("rate"),
         out=state.get("out", 0),
+        site=state.get("site", ""),
         until=state.get("until", 0.0),
         error=state.get("error", ""),
         tls_level=plan.get("tls", {}).get("level", ""),

@@ -138,6 +138,13 @@ def _in_line(facts: Facts) -> Verdict | None:
     if not ready:
         return None
     which = f"{mails(ready, facts.domain)} due"
+    if facts.site:
+        return Verdict(
+            True,
+            "shared_limit",
+            f"{which}, behind mail of others for its hosts (limit mx {facts.site}): "
+            "tubepost control get destinations",
+        )
     if not facts.local and facts.out >= facts.window > 0:
         return Verdict(
             True,

@@ -35,6 +35,7 @@ KINDS: Mapping[str, str] = {
     "auth": "our login at a relay, or that there was none",
     "tls": "TLS is wanted and is not there, or its handshake failed",
     "connection": "no host could be reached, or the connection broke",
+    "in_doubt": "the connection broke after the whole mail was sent: the host may have it",
     "dns": "the name servers gave no answer",
     "settings": "a setting of ours: a relay without an address, a source address that is not here",
     "protocol": "the peer does not speak SMTP as it should",
@@ -45,6 +46,9 @@ KINDS: Mapping[str, str] = {
 """Every kind, and what the trouble is about."""
 
 SUPPRESSED = "suppressed"
+IN_DOUBT = "in_doubt"
+"""RFC 1047, RMT-8. Told by who knows it: no reply and no code does."""
+
 GONE = frozenset({"unknown_user", "disabled_user"})
 """Kinds that say that a recipient is not there, whatever the mail."""
 

@@ -75,9 +75,20 @@ def table_policy(control: Control) -> PolicyFor:
 def _tls(route: Route, destination: str, policy_for: PolicyFor) -> TlsPolicy:
     """The route's own; with a login no less than a verified host, unless the route says so."""
     policy = route.tls or (VERIFIED if route.login else policy_for(destination))
-    if policy.level is not Level.VERIFY or policy.names or route.relays or destination[:1] == "[":
-        return policy  # without names it is the host's own: an operator, or the sender, wrote it
-    return replace(policy, names=(destination.lower(), "." + destination.lower()))
+    if policy.level is not Level.VERIFY or policy.names:
+        return policy
+    names = names_to_verify(destination, route.relays)
+    return replace(policy, names=names) if names else policy
+
+
+def names_to_verify(destination: str, relays: tuple[Relay, ...]) -> tuple[str, ...]:
+    """What a certificate is to be for where no policy says; none: the host's own name.
+
+    A relay's name was written by an operator, a literal by the sender; an MX host's by DNS only.
+    """
+    if relays or destination[:1] == "[":
+        return ()
+    return (destination.lower(), "." + destination.lower())
 
 
 def ourselves(control: Control) -> Ourselves:

@@ -16,7 +16,7 @@ from services.remote import probe_steps
 from services.remote.attempt import MAX_HOSTS, RemoteCourier
 from services.remote.connection import Session, TryNext
 from services.remote.mx import Found, Host
-from services.remote.plan import Plan
+from services.remote.plan import Plan, names_to_verify
 from services.remote.probe_dns import Dns, lookups
 from services.remote.probe_steps import Step
 from services.remote.terms import Terms
@@ -67,7 +67,7 @@ class Probe:
             yield dns
             yield probe_steps.of_hosts(found, MAX_HOSTS)
             hosts = () if isinstance(found, Deferred | Failed) or not connect else found[:MAX_HOSTS]
-            asked = [self._host(host, plan.terms, recipient) for host in hosts]
+            asked = [self._host(host, plan, destination, recipient) for host in hosts]
             greeted = 0
             async with contextlib.aclosing(_as_they_end(asked, clock)) as ended:
                 async for step in ended:
@@ -97,12 +97,13 @@ class Probe:
         text = f"DNS gave no answer within {self.seconds:.0f} s. (#4.4.3)"
         return Deferred(text=text, status="4.4.3")
 
-    async def _host(self, host: Host, terms: Terms, recipient: str) -> Step:
+    async def _host(self, host: Host, plan: Plan, destination: str, recipient: str) -> Step:
         """A session with one host. Cancelled when the time is over, and says so."""
         step = probe_steps.of_host(host, self.courier.health.why_not(host))
         began = time.monotonic()
         try:
-            step |= await _greeted(host, _impatient(terms), recipient)
+            names = plan.terms.tls.names or names_to_verify(destination, plan.relays)
+            step |= await _greeted(host, _impatient(plan.terms), names, recipient)
         except asyncio.CancelledError:
             step |= {"error": f"{host.ip}: {OUT_OF_TIME}", "timed_out": True}
         return step | {"seconds": time.monotonic() - began}
@@ -148,7 +149,8 @@ def _cancel(tasks: set[asyncio.Task[Step]]) -> None:
         task.cancel()
 
 
-async def _greeted(host: Host, terms: Terms, recipient: str) -> Step:
+async def _greeted(host: Host, terms: Terms, names: tuple[str, ...], recipient: str) -> Step:
+    """`names`: what its certificate would have to be for at level `verify`."""
     session = await Session.open(host, terms)
     if isinstance(session, TryNext):
         return probe_steps.refused(session)
@@ -160,7 +162,7 @@ async def _greeted(host: Host, terms: Terms, recipient: str) -> Step:
     finally:
         session.close()
     if session.opened.tls and not session.opened.verified:
-        found["opened"]["distrust"] = await distrust(host, terms, terms.tls.names)
+        found["opened"]["distrust"] = await distrust(host, terms, names)
     return found
 
 

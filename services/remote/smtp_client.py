@@ -30,6 +30,7 @@ from services.remote.replies import CLOSING, Reply, ReplyError
 from services.remote.seven_bit import as_seven_bit
 from services.remote.terms import Dialect
 from services.remote.transaction import Transaction
+from tubepost import reply_kinds
 from tubepost.outcome import REMOTE_SAID, Deferred
 from tubepost.record import Envelope
 
@@ -252,7 +253,8 @@ class SmtpClient:
     ) -> None:
         """The session cannot go on; recipients without an outcome are deferred."""
         phase = phase or self.phase
-        sentence = sentences.IN_DOUBT if phase is Phase.FINAL_DOT else sentences.BROKEN
+        doubt = phase is Phase.FINAL_DOT
+        sentence = sentences.IN_DOUBT if doubt else sentences.BROKEN
         text = sentence.format(peer=self._peer, problem=problem, status=status)
         said = reply.said if reply else ""
         text += f"/{REMOTE_SAID}{said}" if said else ""
@@ -260,7 +262,10 @@ class SmtpClient:
         if mail is None:
             self._events.append(Unusable(text, said, status, phase))
         else:
-            why = Deferred(text=text, status=status, peer=self._peer, reply=said, phase=phase)
+            kind = reply_kinds.IN_DOUBT if doubt else ""
+            why = Deferred(
+                text=text, status=status, peer=self._peer, reply=said, phase=phase, kind=kind
+            )
             self._events.append(mail.broken(why, phase))
         self._dialogue.close()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -9,13 +10,16 @@ import typer
 
 from ctl.client import Refused
 from ctl.why import why
+from services.scheduler.served import Trouble
 from tests.ctl.canned import Canned, answering
 from tubepost.errors import BadInput
 
-STATE = {
-    "name": "far.example", "limit": 20, "rate": None, "window": 5, "until": 0.0, "failures": 0,
-    "error": "", "out": 0, "waiting": 0, "paused": False,
-}  # fmt: skip
+STATE = asdict(
+    Trouble(
+        name="far.example", limit=20, rate=None, window=5, until=0.0, failures=0,
+        error="", out=0, waiting=0, paused=False,
+    )
+)  # fmt: skip
 CHANNELS = {"local": {"out": 0, "slots": 10}, "remote": {"out": 0, "slots": 20}}
 EMPTY: dict[str, Any] = {
     "state": STATE, "units": 0, "stands": {}, "oldest": None, "next": None, "attempts": 0,
@@ -149,6 +153,22 @@ def test_what_waits_is_shown_with_what_was_said(
     assert lines[6].endswith("5 at once now, 20 at most, 0.5 a second")
     assert lines[7].startswith("            backed off until 2096-10-02T07:06:40Z (in ")
     assert lines[-1] == "far.example is paused by kim; to go on: tubepost queue resume far.example"
+
+
+def test_a_limit_that_others_share_is_named(
+    platform: Canned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = {"id": "001a", "note": None, "reply": ""}
+    queue = EMPTY | {
+        "units": 1, "stands": {"ready": {"units": 1, "first": first}}, "oldest": 1.0,
+        "state": STATE | {"site": ".google.com"},
+    }  # fmt: skip
+    platform.answers["GET destinations/far.example"] = (200, queue)
+    lines = printed(capsys, code=0, address="far.example")
+    assert "            waits for the limit that it shares: mx .google.com" in lines
+    assert lines[-1].startswith(
+        "1 mail for far.example is due, behind mail of others for its hosts"
+    )
 
 
 def test_json_has_every_answer(platform: Canned, capsys: pytest.CaptureFixture[str]) -> None:

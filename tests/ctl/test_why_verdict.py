@@ -161,6 +161,8 @@ WILL = [
     ("settling", facts(**stands("settling")), "settling", "The scheduler is at work on the mail f"),
     ("behind others of the destination", facts(**stands("ready", 7), out=5), "destination_full",
      "7 mails for far.example are due, behind the 5 deliveries that run for it, the most it gets"),
+    ("behind others of its hosts", facts(**stands("ready", 2), site=".google.com", out=5),
+     "shared_limit", "2 mails for far.example are due, behind mail of others for its hosts (limit"),
     ("behind all others", facts(**stands("ready"), running=20), "slots_taken",
      "1 mail for far.example is due, but all 20 slots are taken: they go in turn"),
     ("rate limited", facts(**stands("ready", 2), rate=0.5), "rate",

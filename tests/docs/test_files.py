@@ -1,8 +1,10 @@
-"""The files that pages name are there, and smtpd's page names each of its modules once."""
+"""The files that pages name are there, and the page of a service names each of its modules once."""
 
 import re
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from tests.docs.pages import ROOT, text
 
@@ -26,9 +28,12 @@ def test_every_file_of_the_specifications_is_there() -> None:
     assert len(named) > 40
 
 
-def test_smtpd_names_each_of_its_modules_once() -> None:
-    folder = ROOT / "services/smtpd"
+@pytest.mark.parametrize(
+    ("service", "folders"), [("smtpd", {"policies/"}), ("remote", set()), ("scheduler", set())]
+)
+def test_a_service_names_each_of_its_modules_once(service: str, folders: set[str]) -> None:
+    folder = ROOT / "services" / service
     named = Counter(FILE.findall((folder / "README.md").read_text()))
     there = {path.name for path in folder.glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert set(named) == {*there, "policies/"}
+    assert set(named) == there | folders
     assert [name for name, count in named.items() if count > 1] == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import until
+from tests.e2e.platform import NewPlatform, until
 from tests.e2e.real_peers import free_port, listens, running
 from tests.e2e.tools import require
 from tests.remote.attempts import TERMS, Attempts
@@ -155,3 +155,21 @@ async def test_who_is_told_ehlo_defers(host: tuple[int, Path]) -> None:
         outcome = (await attempts.deliver(replace(WIRE, body=text("wrong"))))[JOE]
     assert isinstance(outcome, Deferred)
     assert not [mail for mail in mailbox(folder, JOE) if b"Subject: wrong" in mail]
+
+
+def test_a_route_says_lmtp_on_a_live_platform(
+    host: tuple[int, Path], new_platform: NewPlatform
+) -> None:
+    """One mail to three recipients, one transaction: each reply to the dot has its own end."""
+    port, folder = host
+    platform = new_platform().start()
+    platform.ok("control", "set", "rcpthosts", "far.example")
+    platform.ok("control", "set", "smtproutes", f"far.example:127.0.0.1:{port} lmtp")
+    with platform.smtp() as client:
+        client.sendmail("s@client.example", [JOE, GHOST, ANN], text("by a route", b"Hi.\r\n"))
+    for address in (JOE, ANN):
+        assert arrived(folder, address, "by a route").endswith(b"\nHi.\n")
+    until(lambda: "mail.bounced" in platform.log.read_text(), 20, "the bounce for the ghost")
+    why = platform.ok("why", JOE)
+    assert ", by LMTP" in why
+    assert f"127.0.0.1 port {port}" in why

@@ -79,6 +79,7 @@ async def test_a_connection_that_ends_defers(tmp_path: Path, command: str) -> No
     outcome = await attempt(tmp_path, "-q", command)
     assert isinstance(outcome, Deferred)
     assert (outcome.status, DOUBT in outcome.text) == ("4.4.2", command == ".")
+    assert (outcome.kind == "in_doubt") == (command == ".")
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "."])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from services.remote.probe import OUT_OF_TIME, Probe
 from services.remote.probe_steps import Step
 from tests.dns_server import DnsServer, serving_dns
 from tests.fakes import MemoryBus
+from tests.remote.authority import Authority, TlsPeer
 from tests.remote.smtp_peer import GREETING, MemoryPeer, listening, speaking
 from tubepost import remote_values
 from tubepost.control import Control
@@ -41,12 +43,14 @@ async def zone() -> AsyncIterator[DnsServer]:
         yield server
 
 
-def probe(zone: DnsServer, port: int, *routes: str, seconds: float = 20.0) -> Probe:
+def probe(
+    zone: DnsServer, port: int, *routes: str, seconds: float = 20.0, ca_file: str = ""
+) -> Probe:
     control = Control(MemoryBus(lambda: 0.0), "me.example")
     if routes:
         control._on_change("smtproutes", {"lines": routes})
     courier = RemoteCourier(
-        plan=planner(control),
+        plan=planner(control, ca_file=ca_file),
         resolver=DnsResolver(["127.0.0.1"], port=zone.port, seconds=5.0),
         pool=Pool(),
         port=port,
@@ -106,6 +110,32 @@ async def test_a_recipient_is_asked_about_and_nothing_is_sent(zone: DnsServer) -
     assert [line.split()[0] for line in peer.lines][:4] == ["EHLO", "MAIL", "RCPT", "RSET"]
     assert peer.bodies == []
     assert peer.lines[1].startswith("MAIL FROM:<>")
+
+
+@pytest.mark.parametrize(
+    ("destination", "why"),
+    [
+        ("good.example", ""),
+        (
+            "half.example",
+            (
+                "Connected to 127.0.0.1 but its certificate is for mx.good.example, not for "
+                "half.example or a host below half.example. (#4.7.5)"
+            ),
+        ),
+    ],
+)
+async def test_what_verify_would_say_is_what_a_delivery_would_be_told(
+    zone: DnsServer, tmp_path: Path, destination: str, why: str
+) -> None:
+    """By the mail domain, not by the name of the MX host, which only DNS has told."""
+    ca = Authority(tmp_path)
+    async with TlsPeer(ca.server("mx.good.example")).listening() as port:
+        steps = await found(probe(zone, port, ca_file=str(ca.file)), destination)
+    [host] = steps["host"]
+    assert host["opened"]["tls"] == "TLSv1.3"
+    assert host["opened"]["certificate"]["names"] == ("mx.good.example",)
+    assert (host["opened"]["verified"], host["opened"]["distrust"]) == (False, why)
 
 
 async def test_every_host_is_tried_at_once(zone: DnsServer) -> None:

@@ -75,6 +75,7 @@ class Shell:
             doubtful = "Possible duplicate!" in outcome.text
             assert not (doubtful and recipient in end.elsewhere)
             assert not doubtful or isinstance(outcome, Deferred)
+            assert doubtful == (getattr(outcome, "kind", "") == "in_doubt")
         self.start()
 
 

@@ -134,7 +134,8 @@ def test_lost_connection(unanswered: str, ehlo: bytes, text: str) -> None:
     conversation.run()
     assert conversation.events == []
     conversation.events += conversation.client.lost()
-    outcome = Deferred(text=text, status="4.4.2", peer=IP)
+    kind = "in_doubt" if unanswered == "." else ""
+    outcome = Deferred(text=text, status="4.4.2", peer=IP, kind=kind)
     assert conversation.outcomes() == dict.fromkeys(ENVELOPE.recipients, outcome)
     assert conversation.elsewhere() == (set() if unanswered == "." else set(ENVELOPE.recipients))
     assert conversation.client.phase is Phase.CLOSED
@@ -254,6 +255,7 @@ def test_nonsense_defers(ehlo: bytes, nonsense: bytes, verb: str) -> None:
         assert outcome.text.startswith(f"Connected to {IP} but the reply made no sense: ")
         assert outcome.text.endswith("(#4.5.0)")
         assert ("Possible duplicate!" in outcome.text) == (verb == ".")
+        assert (outcome.kind == "in_doubt") == (verb == ".")
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)

@@ -96,6 +96,8 @@ good.example. IN MX 10 one.good.example.
 good.example. IN MX 20 two.good.example.
 one.good.example. IN A 127.0.0.2
 two.good.example. IN A 127.0.0.1
+hosted.example. IN MX 10 mx.host.example.
+mx.host.example. IN A 127.0.0.1
 """
 
 
@@ -119,14 +121,18 @@ async def attempt(
     zone: DnsServer, plan: Planner, peers: Sequence[TlsPeer], health: Noted
 ) -> Outcome:
     """A mail to good.example whose hosts are 127.0.0.2 and 127.0.0.1, on one port."""
-    mail = Mail(
-        Key(0, "m1", "0"), "s@example.org", ("a@good.example",), "good.example", b"x\r\n", 1, 0.0
-    )
-    resolver = DnsResolver(["127.0.0.1"], port=zone.port, seconds=5.0)
     first, second = peers
     async with second.listening() as port, first.listening("127.0.0.2", port):
-        courier = RemoteCourier(plan=plan, resolver=resolver, pool=Pool(), health=health, port=port)
-        [outcome] = (await courier.deliver(mail)).values()
+        return await one_mail(zone, plan, port, "good.example", health)
+
+
+async def one_mail(
+    zone: DnsServer, plan: Planner, port: int, domain: str, health: Noted
+) -> Outcome:
+    mail = Mail(Key(0, "m1", "0"), "s@example.org", (f"a@{domain}",), domain, b"x\r\n", 1, 0.0)
+    resolver = DnsResolver(["127.0.0.1"], port=zone.port, seconds=5.0)
+    courier = RemoteCourier(plan=plan, resolver=resolver, pool=Pool(), health=health, port=port)
+    [outcome] = (await courier.deliver(mail)).values()
     return outcome
 
 
@@ -158,3 +164,21 @@ async def test_a_mail_that_no_host_can_have_with_its_policy_waits(
     assert outcome.status == "4.7.4"
     assert "it offers no TLS" in outcome.text
     assert health.failures == []
+
+
+async def test_the_name_that_dns_told_proves_nothing(zone: DnsServer, tmp_path: Path) -> None:
+    """Who forges the MX record has a certificate for his own host."""
+    ca, health = Authority(tmp_path), Noted()
+    peer = TlsPeer(ca.server("mx.host.example"))
+    by_table = a_plan("hosted.example:verify", ca_file=str(ca.file))
+    named = a_plan("hosted.example:verify:.host.example", ca_file=str(ca.file))
+    async with peer.listening() as port:
+        refused = await one_mail(zone, by_table, port, "hosted.example", health)
+        taken = await one_mail(zone, named, port, "hosted.example", health)
+    assert isinstance(refused, Deferred)
+    assert refused.text == (
+        "Connected to 127.0.0.1 but its certificate is for mx.host.example, not for "
+        "hosted.example or a host below hosted.example. (#4.7.5)"
+    )
+    assert isinstance(taken, Delivered)
+    assert peer.bodies == [b"x\r\n"]

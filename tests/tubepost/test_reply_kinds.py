@@ -27,7 +27,7 @@ def _samples() -> list[tuple[str, str]]:
 
 
 SAMPLES = _samples()
-UNHEARD = {"connection", "dns", "settings", "suppressed"}
+UNHEARD = {"connection", "dns", "in_doubt", "settings", "suppressed"}
 """Kinds that no peer's words make: what they are about is on our side."""
 
 
@@ -73,7 +73,6 @@ def test_every_phrase_is_of_a_known_kind_and_can_be_found() -> None:
         ("loop", Failed(text="best-preference MX", status="5.4.6", phase="dns")),
         ("connection", Deferred(text="wasn't able", status="4.4.1", no_connection=True)),
         ("connection", Deferred(text="connection died", status="4.4.2", phase="mail")),
-        ("connection", Deferred(text="Possible duplicate!", status="4.4.2", phase="final dot")),
         ("protocol", Deferred(text="made no sense", status="4.5.0", phase="rcpt")),
         ("auth", Deferred(text="no AUTH offered", status="4.7.8", phase="auth")),
         ("tls", Deferred(text="no certificate", status="4.7.5", phase="tls handshake")),
