@@ -59,9 +59,12 @@ class Destination:
         """When the next unit may go: an instant, `now` or earlier, or inf = once one came back."""
         if now < self.until:
             return self.until
-        if self.out >= self.allowed:
-            return inf
-        return self.opens
+        return inf if self.full else self.opens
+
+    @property
+    def full(self) -> bool:
+        """Whether as many are out as may be."""
+        return self.out >= self.allowed
 
     @property
     def blank(self) -> bool:

@@ -167,6 +167,11 @@ class Shard:
                 lanes.append(lane)
         return found
 
+    @property
+    def refills(self) -> bool:
+        """Whether so many places came free since the last `due` that the next one is worth it."""
+        return any(lane.refills for lane in self._lanes.values())
+
     def next_due(self) -> float | None:
         """When `due` has something new to look at, if nothing happens before."""
         first = min(lane.next_wake for lane in self._lanes.values())
