@@ -77,7 +77,7 @@ class RemoteCourier:
                 judged |= timed(result.end.outcomes, seconds)
                 envelope = left_of(envelope, result.end)
             elif result.host_fault:
-                self.health.failed(host, result.reason)
+                self.health.failed(host, result.reason, connected=result.connected)
         until = all_wait_until(self.health, hosts)
         return judged | last_resort(
             envelope.recipients,
