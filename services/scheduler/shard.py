@@ -332,10 +332,13 @@ class Shard:
 
 
 def _verdict(old: Record, new: Record | None) -> Verdict | None:
-    """What the end of a job says about its destination; None = nothing, there was no attempt."""
+    """What the end of a job says about its destination; None = nothing: nobody asked a host of it.
+
+    Neither our faults nor those of DNS end a back-off.
+    """
     if new is None:
         return Verdict(reached=True)
-    if new.attempts <= old.attempts:
+    if new.attempts <= old.attempts or new.unasked:
         return None
     if new.unreachable:
         return Verdict(reached=False, error=_error(new), opens=new.opens)

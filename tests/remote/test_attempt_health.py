@@ -108,8 +108,20 @@ async def test_a_source_address_that_is_not_ours_says_nothing_of_the_host(
 ) -> None:
     terms = replace(TERMS, source=Source(helo="me.example", ips=("192.0.2.1",)))
     for _ in range(3):
-        assert isinstance(await deliver(courier(zone, unused_tcp_port, health, terms)), Deferred)
+        outcome = await deliver(courier(zone, unused_tcp_port, health, terms))
+        assert isinstance(outcome, Deferred)
+        assert outcome.unasked
     assert health.listed() == []
+
+
+async def test_a_silent_name_server_is_no_answer_of_a_host(
+    zone: DnsServer, health: SharedHealth, unused_tcp_port: int
+) -> None:
+    resolver = DnsResolver(["127.0.0.1"], port=unused_tcp_port, seconds=0.2)
+    outcome = await deliver(replace(courier(zone, 25, health), resolver=resolver))
+    assert isinstance(outcome, Deferred)
+    assert outcome.unasked
+    assert not outcome.no_connection
 
 
 @pytest.mark.parametrize("code", [450, 550])
