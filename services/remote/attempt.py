@@ -78,7 +78,8 @@ class RemoteCourier:
                 envelope = left_of(envelope, result.end)
             elif result.host_fault:
                 self.health.failed(host, result.reason, connected=result.connected)
-        until = all_wait_until(self.health, hosts)
+        theirs = [h for h, attempt in zip(hosts, tried, strict=True) if not attempt.ours]
+        until = all_wait_until(self.health, theirs)
         return judged | last_resort(
             envelope.recipients,
             tried,
