@@ -108,10 +108,10 @@ def _trouble(trouble: Shown) -> str:
     until = f"\tuntil {_time(trouble['until'])}" if trouble["until"] else ""
     paused = "\tpaused" if trouble["paused"] else ""
     rate = f", {trouble['rate']:g}/s" if trouble["rate"] else ""
-    group = f"\twith {trouble['group']}" if trouble.get("group") else ""
+    site = f"\twith {trouble['site']}" if trouble.get("site") else ""
     numbers = f"{trouble['waiting']} waiting\t{trouble['out']} of {trouble['window']} out"
     limit = f"limit {trouble['limit']}{rate}"
-    return f"{trouble['name']}\t{numbers}\t{limit}{group}{paused}{until}\t{trouble['error']}"
+    return f"{trouble['name']}\t{numbers}\t{limit}{site}{paused}{until}\t{trouble['error']}"
 
 
 def _host(host: Shown) -> str:

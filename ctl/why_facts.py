@@ -75,6 +75,7 @@ class Facts:
     limit: int = 0
     window: int = 0
     rate: float | None = None
+    site: str = ""
     out: int = 0
     until: float = 0.0
     error: str = ""
@@ -118,6 +119,7 @@ def facts(found: Found) -> Facts:
         limit=state.get("limit", 0),
         window=state.get("window", 0),
         rate=state.get("rate"),
+        site=state.get("site", ""),
         out=state.get("out", 0),
         until=state.get("until", 0.0),
         error=state.get("error", ""),

@@ -145,6 +145,13 @@ def _in_line(facts: Facts) -> Verdict | None:
             f"{which}, behind the {facts.out} deliveries that run for it, the most it gets now "
             f"(limit {facts.limit}): tubepost control get destinations",
         )
+    if facts.site:
+        return Verdict(
+            True,
+            "site_full",
+            f"{which}, behind others: what domains with mail hosts of {facts.site} share is in "
+            "use: tubepost control get destinations",
+        )
     if facts.slots and facts.running >= facts.slots:
         setting = f"concurrency{facts.channel}"
         return Verdict(

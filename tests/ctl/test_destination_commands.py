@@ -2,21 +2,32 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from ctl.client import Refused
 from ctl.destination_commands import listed, reset
+from services.scheduler.served import Trouble
 from tests.ctl.canned import Canned, answering
 
 
 def trouble(name: str, **more: Any) -> dict[str, Any]:
-    plain = {
-        "name": name, "limit": 20, "rate": None, "window": 1, "until": 0.0, "failures": 2,
-        "error": "timed out", "out": 0, "waiting": 3, "paused": False,
-    }  # fmt: skip
-    return plain | more
+    """As the scheduler answers."""
+    plain = Trouble(
+        name=name,
+        limit=20,
+        rate=None,
+        window=1,
+        until=0.0,
+        failures=2,
+        error="timed out",
+        out=0,
+        waiting=3,
+        paused=False,
+    )
+    return asdict(replace(plain, **more))
 
 
 UNTIL = "until 1970-01-01T00:01:00Z"
@@ -33,7 +44,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
 
 def test_the_longest_line_comes_first(platform: Canned, capsys: pytest.CaptureFixture[str]) -> None:
     slow = trouble(
-        "slow.example", waiting=9, rate=0.5, until=60.0, paused=True, group=".mx", error="gone"
+        "slow.example", waiting=9, rate=0.5, until=60.0, paused=True, site=".mx", error="gone"
     )
     platform.answers["GET destinations"] = (200, [trouble("b.example"), slow, trouble("a.example")])
     listed()

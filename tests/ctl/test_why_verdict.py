@@ -163,6 +163,8 @@ WILL = [
      "7 mails for far.example are due, behind the 5 deliveries that run for it, the most it gets"),
     ("behind all others", facts(**stands("ready"), running=20), "slots_taken",
      "1 mail for far.example is due, but all 20 slots are taken: they go in turn"),
+    ("behind others of its hosts", facts(**stands("ready", 2), site=".google.com"), "site_full",
+     "2 mails for far.example are due, behind others: what domains with mail hosts of .google.com"),
     ("rate limited", facts(**stands("ready", 2), rate=0.5), "rate",
      "2 mails for far.example are due, and its rate allows 0.5 a second"),
     ("at any moment", facts(**stands("ready")), "ready",
