@@ -75,8 +75,8 @@ class Facts:
     limit: int = 0
     window: int = 0
     rate: float | None = None
-    out: int = 0
     site: str = ""
+    out: int = 0
     until: float = 0.0
     error: str = ""
     tls_level: str = ""
@@ -119,8 +119,8 @@ def facts(found: Found) -> Facts:
         limit=state.get("limit", 0),
         window=state.get("window", 0),
         rate=state.get("rate"),
-        out=state.get("out", 0),
         site=state.get("site", ""),
+        out=state.get("out", 0),
         until=state.get("until", 0.0),
         error=state.get("error", ""),
         tls_level=plan.get("tls", {}).get("level", ""),

@@ -75,7 +75,7 @@ def destination(found: Found) -> Iterator[str]:
             f"{state['limit']} at most{rate}"
         )
         if state.get("site"):
-            yield f"waits for the limit that it shares: mx {state['site']}"
+            yield f"waits for what all domains with mail hosts of {state['site']} share"
         if state["until"] > found["now"]:
             yield f"backed off until {when(state['until'], found['now'])}: {state['error']}"
         elif state["failures"]:

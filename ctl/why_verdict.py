@@ -141,9 +141,9 @@ def _in_line(facts: Facts) -> Verdict | None:
     if facts.site:
         return Verdict(
             True,
-            "shared_limit",
-            f"{which}, behind mail of others for its hosts (limit mx {facts.site}): "
-            "tubepost control get destinations",
+            "site_full",
+            f"{which}, behind others: what domains with mail hosts of {facts.site} share is in "
+            "use: tubepost control get destinations",
         )
     if not facts.local and facts.out >= facts.window > 0:
         return Verdict(

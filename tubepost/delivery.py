@@ -166,7 +166,7 @@ class Worker:
         except Exception:  # noqa: BLE001 - promise 3: an unknown error is temporary
             maillog.bug(f"courier for {held.key}")
             text = "Internal error; will try again. (#4.3.0)"
-            why = Deferred(text=text, status="4.3.0", kind="server_trouble")
+            why = Deferred(text=text, status="4.3.0", kind="server_trouble", unasked=True)
         return dict.fromkeys(record.waiting, why)
 
     async def _which_held(self, subject: str, _data: bytes) -> bytes:

@@ -64,6 +64,7 @@ def after_attempt(
             unreachable=any(o.no_connection for o in deferred),
             opens=max((o.not_before for o in deferred), default=0.0),
             throttled=any(o.kind == RATE_LIMITED for o in deferred),
+            unasked=any(o.unasked for o in deferred),
         )
     )
     still_held = record.state is State.HELD and new.state is State.PENDING

@@ -294,6 +294,16 @@ def host_back(ip: str, port: int) -> None:
     _log.info("host.back", peer=ip, port=port)
 
 
+def uplink_doubted(failures: int, why: str) -> None:
+    """So many connections failed one after the other, the last one so: the fault may be here."""
+    _log.warning("uplink.doubted", failures=failures, why=why)
+
+
+def uplink_back() -> None:
+    """A host took a connection again."""
+    _log.info("uplink.back")
+
+
 def host_reset(ip: str, *, actor: str) -> None:
     """An operator ended the back-off of a host."""
     _log.info("host.reset", peer=ip, actor=actor)

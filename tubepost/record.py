@@ -102,6 +102,7 @@ class Record:
     `born`: where the retry clock began, if that is not `created` (an operator rejuvenated it).
     `unreachable`: the last attempt did not reach any host of the destination; `opens`: and none of
     its hosts is tried before that instant. `throttled`: it was told that it sends too fast.
+    `unasked`: it asked no host, for a fault of ours or of DNS.
     `warned`: the sender was told that the mail is late. `ret`, `envid`: RFC 3461 4.3, 4.4.
     """
 
@@ -123,6 +124,7 @@ class Record:
     unreachable: bool = False
     opens: float = 0.0
     throttled: bool = False
+    unasked: bool = False
     warned: bool = False
     ret: str = ""
     envid: str = ""
@@ -218,6 +220,7 @@ def _optional(record: Record) -> tuple[tuple[str, object], ...]:
         ("x", int(record.unreachable)),
         ("xo", record.opens),
         ("xt", int(record.throttled)),
+        ("xn", int(record.unasked)),
         ("w", int(record.warned)),
         ("rt", record.ret),
         ("e", record.envid),
@@ -269,6 +272,7 @@ def decode(header: str | None) -> Record:
             unreachable=bool(wire.get("x")),
             opens=float(wire.get("xo", 0)),
             throttled=bool(wire.get("xt")),
+            unasked=bool(wire.get("xn")),
             warned=bool(wire.get("w")),
             ret=str(wire.get("rt", "")),
             envid=str(wire.get("e", "")),

@@ -39,7 +39,7 @@ class RemoteCourier:
         plan = self.plan(mail.destination)
         found = await self.hosts(plan, mail.destination)
         if isinstance(found, Deferred | Failed):
-            return dict.fromkeys(mail.recipients, replace(found, phase="dns"))
+            return dict.fromkeys(mail.recipients, _unasked(found))
         hosts = self.pool.idle_first(found, plan.terms)
         return await self._try_each(hosts[:MAX_HOSTS], plan.terms, mail)
 
@@ -77,8 +77,9 @@ class RemoteCourier:
                 judged |= timed(result.end.outcomes, seconds)
                 envelope = left_of(envelope, result.end)
             elif result.host_fault:
-                self.health.failed(host, result.reason)
-        until = all_wait_until(self.health, hosts)
+                self.health.failed(host, result.reason, connected=result.connected)
+        theirs = [h for h, attempt in zip(hosts, tried, strict=True) if not attempt.ours]
+        until = all_wait_until(self.health, theirs)
         return judged | last_resort(
             envelope.recipients,
             tried,
@@ -90,6 +91,12 @@ def _at(port: int, found: Found) -> Found:
     if isinstance(found, Deferred | Failed) or found[0].port == port:
         return found
     return [host if host.port == port else replace(host, port=port) for host in found]
+
+
+def _unasked(found: Deferred | Failed) -> Outcome:
+    if isinstance(found, Deferred):
+        return replace(found, phase="dns", unasked=True)
+    return replace(found, phase="dns")
 
 
 def _none_took_it(tried: Sequence[TryNext]) -> Deferred:
@@ -107,6 +114,6 @@ def _none_took_it(tried: Sequence[TryNext]) -> Deferred:
     reasons = "".join(f"/{attempt.reason}" for attempt in tried)
     if all(attempt.ours for attempt in tried):  # nothing is known of the destination
         text = f"Sorry, I can't make an SMTP connection: the fault is here. (#4.3.5){reasons}"
-        return Deferred(text=text, status="4.3.5")
+        return Deferred(text=text, status="4.3.5", unasked=True)
     text = f"Sorry, I wasn't able to establish an SMTP connection. (#4.4.1){reasons}"
     return Deferred(text=text, status="4.4.1", no_connection=True, phase="connect")

@@ -26,8 +26,11 @@ class Health(Protocol):
         """When `host` may be tried, seconds since 1970; 0 = now. Changes nothing."""
         ...
 
-    def failed(self, host: Host, why: str) -> None:
-        """It refused the connection, did not answer, or its greeting was no welcome."""
+    def failed(self, host: Host, why: str, *, connected: bool = False) -> None:
+        """It refused the connection, did not answer, or its greeting was no welcome.
+
+        `connected`: it took the connection at least.
+        """
         ...
 
     def answered(self, host: Host) -> None:
@@ -49,7 +52,7 @@ class Unknown:
         """See Health."""
         return 0.0
 
-    def failed(self, host: Host, why: str) -> None:
+    def failed(self, host: Host, why: str, *, connected: bool = False) -> None:
         """See Health."""
 
     def answered(self, host: Host) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from services.remote import standing
 from services.remote.mx import Host
 from services.remote.standing import Standing
+from services.remote.uplink import Uplink
 from tubepost import maillog, metrics, subjects
 from tubepost.errors import StoreFull, Unavailable
 from tubepost.keyed import Bucket
@@ -38,6 +39,7 @@ class SharedHealth:
         self._bus, self._clock, self._longest = bus, clock, longest
         self._bucket = Bucket(bus, subjects.HOSTS)
         self._known: dict[Place, Standing] = {}
+        self._uplink = Uplink()
         self._unwritten: dict[Place, None] = {}
         self._news, self._written = asyncio.Event(), asyncio.Event()
         self._written.set()
@@ -58,30 +60,38 @@ class SharedHealth:
         """See Health."""
         known = self._of(host)
         if known and known.backed_off:
-            self._change((host.ip, host.port), known.tried(self._clock()))
+            self._change((host.ip, host.port), known.tried(self._clock()), ours=True)
 
     def opens(self, host: Host) -> float:
         """See Health."""
         known = self._of(host)
         return known.opens(self._clock()) if known else 0.0
 
-    def failed(self, host: Host, why: str) -> None:
+    def failed(self, host: Host, why: str, *, connected: bool = False) -> None:
         """See Health."""
+        why = why.removeprefix(f"{host.ip}: ")
+        if connected:
+            self._reached()
+        elif self._uplink.failed():
+            maillog.uplink_doubted(self._uplink.failures, why)
         if self._longest():
-            self._failed((host.ip, host.port), why.removeprefix(f"{host.ip}: "))
+            self._failed((host.ip, host.port), why)
 
     def _failed(self, place: Place, why: str) -> None:
         now, longest = self._clock(), self._longest()
         before = self._known.get(place)
-        after = standing.after_failure(before, now, _key(place), why, longest)
+        doubted = self._uplink.doubted
+        after = standing.after_failure(before, now, _key(place), why, longest, doubted=doubted)
         if after is before:
             return
-        self._change(place, after)
+        self._change(place, after, ours=True)
         if after.backed_off:
             maillog.host_backed_off(*place, after.why, seconds=after.until - now)
 
     def answered(self, host: Host) -> None:
         """See Health."""
+        if self._uplink.failures:
+            self._reached()
         if not self._known:
             return
         known = self._known.get((host.ip, host.port))
@@ -89,6 +99,10 @@ class SharedHealth:
             self._change((host.ip, host.port), None)
             if known.backed_off:
                 maillog.host_back(host.ip, host.port)
+
+    def _reached(self) -> None:
+        if self._uplink.reached():
+            maillog.uplink_back()
 
     def _of(self, host: Host) -> Standing | None:
         if not self._known or not self._longest():
@@ -125,8 +139,11 @@ class SharedHealth:
 
     # --- in step with the others
 
-    def _change(self, place: Place, known: Standing | None) -> None:
+    def _change(self, place: Place, known: Standing | None, *, ours: bool = False) -> None:
+        """`ours`: what we have met ourselves; in doubt about us the others are not told of it."""
         self._keep(place, known)
+        if ours and self._uplink.doubted:
+            return
         if len(self._unwritten) >= MOST:  # the bus is slow, or away: the others find out themselves
             return
         self._unwritten[place] = None
@@ -163,7 +180,7 @@ class SharedHealth:
                 self._failed(place, theirs.why)
                 return
             if theirs.failures < mine.failures:
-                self._change(place, mine)
+                self._change(place, mine, ours=True)
                 return
             if theirs.failures > mine.failures:
                 self._unwritten.pop(place, None)

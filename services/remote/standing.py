@@ -67,11 +67,18 @@ class Standing:
 
 
 def after_failure(
-    before: Standing | None, now: float, name: str, why: str, longest: float
+    before: Standing | None,
+    now: float,
+    name: str,
+    why: str,
+    longest: float,
+    *,
+    doubted: bool = False,
 ) -> Standing:
     """It failed once more. `name` spreads the waits, `longest` bounds them.
 
-    What was under way when the back-off began says nothing new: then it is `before`.
+    What was under way when the back-off began says nothing new: then it is `before`. `doubted`:
+    no other host answers either, so from the back-off on no failure is counted.
     """
     if before is None or before.forgotten(now):
         return Standing(1, now, 0.0, one_line(why, MAX_WHY))
@@ -79,7 +86,10 @@ def after_failure(
         return before
     failures, until = before.failures + 1, 0.0
     if failures >= PATIENCE:
-        until = now + backoff.wait(name, failures - PATIENCE, longest)
+        doublings = 0 if doubted else failures - PATIENCE
+        until = now + backoff.wait(name, doublings, longest)
+    if doubted and before.backed_off:
+        failures = before.failures
     return Standing(failures, before.since, until, one_line(why, MAX_WHY))
 
 

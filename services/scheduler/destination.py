@@ -59,9 +59,12 @@ class Destination:
         """When the next unit may go: an instant, `now` or earlier, or inf = once one came back."""
         if now < self.until:
             return self.until
-        if self.out >= self.allowed:
-            return inf
-        return self.opens
+        return inf if self.full else self.opens_at(now)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many are out as may be."""
+        return self.out >= self.allowed
 
     @property
     def blank(self) -> bool:
@@ -130,6 +133,16 @@ class Destination:
     def reopen(self) -> None:
         """As if nothing was known of it."""
         self.failures, self.window, self.until = 0, self._start, 0.0
+
+    def opens_at(self, now: float) -> float:
+        """`opens`, where a rate was raised or a clock put back no later than the rate of now asks.
+
+        Neither what went out at a slower rate nor what workers hold at a takeover counts for more
+        than went out at once.
+        """
+        if self.limit.rate:
+            self._next = min(self._next, now + max(1 / self.limit.rate, 1.0))
+        return self.opens
 
     @property
     def opens(self) -> float:

@@ -21,6 +21,10 @@ from tubepost.subjects import Key
 TROUBLE_SHARE = 4
 """One slot in so many, at most, is for destinations in trouble."""
 
+BATCH = 10
+"""Places that came free, and are waited for, with which units are handed out before the end of a
+round. Fewer do where the others that are out are no more than they."""
+
 
 @dataclass(slots=True)
 class Out:
@@ -48,8 +52,9 @@ class Verdict:
 
 class Lane:
     """`standing`: the units that wait here, each in the version that waits. `out`: jobs out.
-    `failing`: destinations with a failure since their last answer. `table` None: no destination
-    has a limit, and nothing is learnt of any."""
+    `failing`: destinations with a failure since their last answer. `freed`: places that came free
+    since the last `wake`, of those that units waited for. `table` None: no destination has a
+    limit, and nothing is learnt of any."""
 
     def __init__(self, units: Ranking, *, learns: bool, called: Called = lambda: None) -> None:
         """`called`: says that `take` may find something again, as another lane has made room."""
@@ -63,6 +68,8 @@ class Lane:
         self._waiting: dict[Site, dict[str, None]] = {}
         self._wakes = Wakes(self._destinations)
         self._probes = 0
+        self._full = False
+        self.freed = 0
         self.standing: dict[Key, Held] = {}
         self.out = 0
         self.failing: dict[str, None] = {}
@@ -113,10 +120,13 @@ class Lane:
 
     def take(self, now: float) -> Held | None:
         """The next unit that may go out; it no longer waits. None = none may now."""
-        if not self.standing or self.out >= self._limit:
+        if not self.standing:
             return None
         no_trouble = self._probes >= max(1, self._limit // TROUBLE_SHARE)
         while found := self._turns.next(no_trouble=no_trouble):
+            if self.out >= self._limit:
+                self._full = True
+                return None
             rank, line = found
             served = self._destinations[line.name]
             if self._may_go(served, now):
@@ -144,6 +154,8 @@ class Lane:
         served.came_back()
         self.out -= 1
         self._probes -= out.probe
+        if served.short or self._full or (out.site and out.site in self._waiting):
+            self.freed += 1
         if out.site:
             out.site.came_back()
         if served.held_up and not served.site:
@@ -190,6 +202,7 @@ class Lane:
 
     def wake(self, now: float) -> None:
         """Brings back the destinations whose instant has come, and as many as there is room for."""
+        self.freed, self._full = 0, False
         for served in self._wakes.due(now):
             if served.held_up:
                 self._enter(served)
@@ -197,6 +210,11 @@ class Lane:
         for site, names in list(self._waiting.items()):
             for name in list(islice(names, site.room(now))):
                 self._enter(self._destinations[name])
+
+    @property
+    def refills(self) -> bool:
+        """Whether so many places came free that units should not wait for the next round."""
+        return self.freed > 0 and self.freed >= min(BATCH, self.out)
 
     @property
     def next_wake(self) -> float:
@@ -259,9 +277,11 @@ class Lane:
         if at <= now:
             site = self._site_of(served, now)
             if site is None or site.free_at(now) <= now:
+                served.short = False
                 return True
             self._wait_for(site, served)
             at = inf
+        served.short = served.full and not served.troubled
         for line in served.lines:
             if line:
                 self._turns.leave(line)

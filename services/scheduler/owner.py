@@ -4,6 +4,7 @@ All decisions are Shard's and lifecycle's; here is the I/O around them. It ends 
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 from collections import Counter
@@ -36,7 +37,8 @@ RECONNECT = 2.0
 
 ROUND = 0.05
 """Seconds between two rounds of handing out. The first mail goes at once; what comes meanwhile goes
-out together, and everything behind it works in batches (docs/performance.md)."""
+out together, and everything behind it works in batches (docs/performance.md). A round ends early
+where mails wait for places and many of these came free (docs/decisions/0009-jobs-in-rounds.md)."""
 
 LEADER_BEHIND = 5.0
 """Seconds a leader has to come up with a record that a follower has shown us."""
@@ -72,7 +74,7 @@ class Owner:
     ) -> None:
         self._bus, self.number, self._settler = bus, number, settler
         self._clock, self._limits, self._wanted = clock, limits, wanted
-        self._news = asyncio.Event()
+        self._news, self._refill = asyncio.Event(), asyncio.Event()
         self.shard = Shard(self._news.set)
         self._reading = Reading(bus, number, self._see, clock)
         self._to_settle: asyncio.Queue[Key] = asyncio.Queue()
@@ -124,7 +126,7 @@ class Owner:
             if record.state is State.GROUP:
                 self._groups.pop(key.mail_id, None)
             maillog.ended(key, record.channel, self._clock() - record.created)
-            self._news.set()
+            self._tell()
 
     def unit_ended(self, key: Key) -> None:
         """A unit of some shard ended: the group it belongs to may be complete."""
@@ -196,7 +198,13 @@ class Owner:
             self._held_at_first.discard(key)
             if not new:  # no worker has written it since it was asked: it is at it still
                 self.shard.held_by_worker((key,), self._clock())
+        self._tell()
+
+    def _tell(self) -> None:
+        """Something ended, or is new."""
         self._news.set()
+        if self.shard.refills:
+            self._refill.set()
 
     def _note_ours(self, record: Held) -> None:
         """Keeps the lists of what we have to end in step with what was seen."""
@@ -215,16 +223,22 @@ class Owner:
         self._held_at_first.difference_update(list(self.shard.units))
         while True:
             self._news.clear()
+            self._refill.clear()
             due = self.shard.due(self._clock(), self._limits())
             for each in self.shard.expired_behind_backoff(self._settler.lifetime):
                 self._to_expire.put_nowait(each)
             if due:
                 await asyncio.gather(*(self._send(unit) for unit in due))
-                await asyncio.sleep(ROUND)
+                await self._end_of_round()
             elif self.shard.searching:
                 await asyncio.sleep(0)
             else:
                 await self._wait_for_news()
+
+    async def _end_of_round(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROUND):
+                await self._refill.wait()
 
     async def _wait_for_news(self) -> None:
         at = self.shard.next_due()

@@ -36,14 +36,16 @@ class Trouble:
 
 class Served(Destination):
     """A destination with its lines by class. `held_up`: in no ring; `site`: because of what it
-    shares with others. `troubled_ring`: which rings
-    its lines stand in. `oldest`: no unit that waits is older (seconds since 1970)."""
+    shares with others. `short`: when it was its turn last all its places were taken.
+    `troubled_ring`: which rings its lines stand in. `oldest`: no unit that waits is
+    older (seconds since 1970)."""
 
     __slots__ = (
         "held_up",
         "lines",
         "name",
         "oldest",
+        "short",
         "site",
         "table",
         "troubled_ring",
@@ -58,7 +60,7 @@ class Served(Destination):
             super().__init__(lookup(table, name), START)
         self.name, self.table = name, table
         self.lines: list[Line | None] = [None] * TROUBLE
-        self.held_up = self.troubled_ring = False
+        self.held_up = self.troubled_ring = self.short = False
         self.site: Site | None = None
         self.waiting = 0
         self.wake_at = inf

@@ -167,6 +167,11 @@ class Shard:
                 lanes.append(lane)
         return found
 
+    @property
+    def refills(self) -> bool:
+        """Whether so many places came free since the last `due` that the next one is worth it."""
+        return any(lane.refills for lane in self._lanes.values())
+
     def next_due(self) -> float | None:
         """When `due` has something new to look at, if nothing happens before."""
         first = min(lane.next_wake for lane in self._lanes.values())
@@ -327,10 +332,13 @@ class Shard:
 
 
 def _verdict(old: Record, new: Record | None) -> Verdict | None:
-    """What the end of a job says about its destination; None = nothing, there was no attempt."""
+    """What the end of a job says about its destination; None = nothing: nobody asked a host of it.
+
+    Neither our faults nor those of DNS end a back-off.
+    """
     if new is None:
         return Verdict(reached=True)
-    if new.attempts <= old.attempts:
+    if new.attempts <= old.attempts or new.unasked:
         return None
     if new.unreachable:
         return Verdict(reached=False, error=_error(new), opens=new.opens)

@@ -32,10 +32,11 @@ class Site(Destination):
 
     def room(self, now: float) -> int:
         """How many units may go out now."""
-        if self.out >= self.allowed or self.opens > now:
+        opens = self.opens_at(now)
+        if self.full or opens > now:
             return 0
         places, rate = self.allowed - self.out, self.limit.rate
-        return min(places, int((now - self.opens) * rate) + 1) if rate else places
+        return min(places, int((now - opens) * rate) + 1) if rate else places
 
     def came_back(self) -> None:
         """A unit that was out is over; those who wait longest hear it first."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -14,12 +14,20 @@ from tests.ctl.canned import Canned, answering
 
 
 def trouble(name: str, **more: Any) -> dict[str, Any]:
-    """As the scheduler writes it."""
-    plain: dict[str, Any] = {
-        "limit": 20, "rate": None, "window": 1, "until": 0.0, "failures": 2,
-        "error": "timed out", "out": 0, "waiting": 3, "paused": False,
-    }  # fmt: skip
-    return asdict(Trouble(name, **(plain | more)))
+    """As the scheduler answers."""
+    plain = Trouble(
+        name=name,
+        limit=20,
+        rate=None,
+        window=1,
+        until=0.0,
+        failures=2,
+        error="timed out",
+        out=0,
+        waiting=3,
+        paused=False,
+    )
+    return asdict(replace(plain, **more))
 
 
 UNTIL = "until 1970-01-01T00:01:00Z"

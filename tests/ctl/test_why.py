@@ -139,7 +139,7 @@ def test_what_waits_is_shown_with_what_was_said(
     queue = EMPTY | {
         "units": 2, "stands": {"waiting": {"units": 2, "first": first}}, "oldest": 1.0,
         "next": 4e9, "attempts": 2, "replies": [reply], "complete": False,
-        "state": STATE | {"rate": 0.5, "until": 4e9, "error": "timed out"},
+        "state": STATE | {"rate": 0.5, "until": 4e9, "error": "timed out", "site": ".mx.example"},
     }  # fmt: skip
     platform.answers["GET destinations/far.example"] = (200, queue)
     pause = {"what": "far.example", "by": "kim", "why": "", "at": 1.0}
@@ -151,7 +151,8 @@ def test_what_waits_is_shown_with_what_was_said(
     assert lines[3].startswith("            next try 2096-10-02T07:06:40Z (in ")
     assert lines[4] == "            a@x and 2 more, after 2 attempts: 451 later"
     assert lines[6].endswith("5 at once now, 20 at most, 0.5 a second")
-    assert lines[7].startswith("            backed off until 2096-10-02T07:06:40Z (in ")
+    assert lines[7] == "            waits for what all domains with mail hosts of .mx.example share"
+    assert lines[8].startswith("            backed off until 2096-10-02T07:06:40Z (in ")
     assert lines[-1] == "far.example is paused by kim; to go on: tubepost queue resume far.example"
 
 
@@ -165,10 +166,8 @@ def test_a_limit_that_others_share_is_named(
     }  # fmt: skip
     platform.answers["GET destinations/far.example"] = (200, queue)
     lines = printed(capsys, code=0, address="far.example")
-    assert "            waits for the limit that it shares: mx .google.com" in lines
-    assert lines[-1].startswith(
-        "1 mail for far.example is due, behind mail of others for its hosts"
-    )
+    assert "            waits for what all domains with mail hosts of .google.com share" in lines
+    assert lines[-1].startswith("1 mail for far.example is due, behind others: what domains with")
 
 
 def test_json_has_every_answer(platform: Canned, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,9 @@ ZONE = """
 backup.example. IN MX 10 one.backup.example.
 backup.example. IN MX 20 two.backup.example.
 one.backup.example. IN A 127.0.0.2
+both.example. IN MX 10 mx.both.example.
+mx.both.example. IN A 127.0.0.2
+mx.both.example. IN AAAA 2001:db8::25
 two.backup.example. IN A 127.0.0.1
 """
 REFUSED = "127.0.0.2: connection refused/127.0.0.1: connection refused"
@@ -47,9 +50,9 @@ def courier(
     )
 
 
-async def deliver(courier: RemoteCourier) -> Outcome:
-    to = "a@backup.example"
-    mail = Mail(Key(0, "m", "0"), "s@example.org", (to,), "backup.example", b"hi\r\n", 1, 0.0)
+async def deliver(courier: RemoteCourier, domain: str = "backup.example") -> Outcome:
+    to = f"a@{domain}"
+    mail = Mail(Key(0, "m", "0"), "s@example.org", (to,), domain, b"hi\r\n", 1, 0.0)
     return dict(await courier.deliver(mail))[to]
 
 
@@ -108,8 +111,32 @@ async def test_a_source_address_that_is_not_ours_says_nothing_of_the_host(
 ) -> None:
     terms = replace(TERMS, source=Source(helo="me.example", ips=("192.0.2.1",)))
     for _ in range(3):
-        assert isinstance(await deliver(courier(zone, unused_tcp_port, health, terms)), Deferred)
+        outcome = await deliver(courier(zone, unused_tcp_port, health, terms))
+        assert isinstance(outcome, Deferred)
+        assert outcome.unasked
     assert health.listed() == []
+
+
+async def test_an_address_that_we_cannot_reach_from_here_is_not_waited_for(
+    zone: DnsServer, health: SharedHealth, clock: FakeClock, unused_tcp_port: int
+) -> None:
+    source = Source(helo="me.example", ips=("127.0.0.1", "2001:db8::9"))  # the latter is not ours
+    remote = courier(zone, unused_tcp_port, health, replace(TERMS, source=source))
+    await deliver(remote, "both.example")
+    outcome = await deliver(remote, "both.example")
+    assert isinstance(outcome, Deferred)
+    assert outcome.no_connection
+    assert clock() + 54 <= outcome.not_before <= clock() + 66
+
+
+async def test_a_silent_name_server_is_no_answer_of_a_host(
+    zone: DnsServer, health: SharedHealth, unused_tcp_port: int
+) -> None:
+    resolver = DnsResolver(["127.0.0.1"], port=unused_tcp_port, seconds=0.2)
+    outcome = await deliver(replace(courier(zone, 25, health), resolver=resolver))
+    assert isinstance(outcome, Deferred)
+    assert outcome.unasked
+    assert not outcome.no_connection
 
 
 @pytest.mark.parametrize("code", [450, 550])

@@ -154,6 +154,7 @@ async def test_it_goes_on_after_the_bucket_was_lost(bus: NatsBus, clock: FakeClo
 
         def told() -> bool:
             one.failed(OTHER, "timed out")
+            one.answered(Host("mx.well.example", "192.0.2.9"))  # the line is well
             clock.advance(1000)
             return bool(two.opens(OTHER))
 

@@ -246,7 +246,7 @@ async def test_a_host_that_deliveries_pass_over_is_greeted_and_the_reason_told(
         def why_not(self, host: Host) -> str:
             return f"{host.ip} refused twice"
 
-        def failed(self, host: Host, why: str) -> None:
+        def failed(self, host: Host, why: str, *, connected: bool = False) -> None:
             raise AssertionError(f"a probe told what it found: {host} {why}")
 
         def answered(self, host: Host) -> None:

@@ -59,7 +59,7 @@ class Heard(Unknown):
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def failed(self, host: Host, why: str) -> None:
+    def failed(self, host: Host, why: str, *, connected: bool = False) -> None:
         self.told.append(f"{host.ip} failed")
 
     def answered(self, host: Host) -> None:

@@ -113,7 +113,7 @@ class Noted(Unknown):
 
     failures: list[str] = field(default_factory=list)
 
-    def failed(self, host: Host, why: str) -> None:
+    def failed(self, host: Host, why: str, *, connected: bool = False) -> None:
         self.failures.append(host.ip)
 
 

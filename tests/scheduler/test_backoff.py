@@ -320,3 +320,20 @@ def test_one_that_is_told_to_be_slower_gets_less_and_is_in_no_trouble() -> None:
         sent.put(name, attempts=1, throttled=True, next_attempt=NOW + 400)
     assert len(sent.due()) == 2
     assert sent.shard.backed_off == 0
+
+
+def test_a_probe_that_asked_no_host_says_nothing_and_another_goes() -> None:
+    sent = backed_off()
+    name = the_probe(sent)
+    sent.put(name, destination=DEAD, attempts=1, unasked=True, next_attempt=sent.now + 400)
+    assert sent.shard.troubles()[0].failures == 2
+    assert len(sent.due()) == 1
+
+
+def test_nor_does_such_an_attempt_make_a_destination_trusted_with_more() -> None:
+    sent = Sent()
+    for number in range(20):
+        sent.put(f"m{number}")
+    for name in sent.due():
+        sent.put(name, attempts=1, unasked=True, next_attempt=sent.now + 400)
+    assert len(sent.due()) == 5

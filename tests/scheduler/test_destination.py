@@ -220,3 +220,23 @@ def test_what_was_known_of_its_hosts_and_is_over_counts_for_nothing() -> None:
     destination = Destination(Limit(20))
     assert not destination.failed(NOW, NOW + 1, NAME, "refused", opens=NOW)
     assert destination.failures == 1
+
+
+def test_a_raised_rate_acts_at_once() -> None:
+    destination = Destination(Limit(5, rate=1 / 3600))
+    destination.went_out(NOW)
+    destination.limit = Limit(5, rate=10.0)
+    assert destination.free_at(NOW + 1) == pytest.approx(NOW + 1.1)
+
+
+def test_a_clock_that_is_put_back_costs_one_turn() -> None:
+    destination = Destination(Limit(5, rate=0.1))
+    destination.went_out(NOW)
+    assert destination.free_at(NOW - 3600) == NOW - 3590
+
+
+def test_what_workers_hold_at_a_takeover_costs_one_turn() -> None:
+    destination = Destination(Limit(20, rate=1 / 3600), start=20)
+    for _ in range(10):
+        destination.went_out(NOW)
+    assert destination.free_at(NOW) == NOW + 3600

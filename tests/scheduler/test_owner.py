@@ -124,6 +124,19 @@ async def test_a_deferred_mail_goes_out_again_when_its_time_has_come(scene: Scen
     await happens(scene, lambda shard: [k.mail_id for k in shard.units] == ["m2"])
 
 
+async def test_places_that_come_free_are_filled_before_the_round_ends(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROUND", NEVER)
+    for number in range(30):
+        await scene.accept(f"m{number}")
+    for _ in range(30):
+        job = await scene.next_job()
+        await scene.attempt(subjects.key_of(job.subject), Delivered(text="ok"))
+        await job.finish()
+    await happens(scene, lambda shard: not shard.units)
+
+
 async def test_jobs_that_were_lost_go_out_again(scene: Scene) -> None:
     key = await scene.accept("m1")
     await scene.next_job()

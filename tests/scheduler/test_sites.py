@@ -112,6 +112,16 @@ def test_a_rate_is_shared_too_and_sleeps_until_its_instant() -> None:
     assert len(process.due(0)) == 1
 
 
+def test_a_raised_rate_acts_at_once() -> None:
+    process = busy("mx .google.example:7:1/h")
+    assert len(process.due(0)) == 1
+    assert process.due(1) == []
+    process.set("mx .google.example:7:100/s")
+    assert process.due(1) == []
+    process.now += 1
+    assert len(process.due(1)) == 6
+
+
 def test_a_job_that_could_not_be_sent_does_not_count() -> None:
     process = busy("mx .google.example:1:1/h")
     (name,) = process.due(0)

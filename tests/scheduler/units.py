@@ -25,6 +25,7 @@ def record(
     unreachable: bool = False,
     opens: float = 0.0,
     throttled: bool = False,
+    unasked: bool = False,
 ) -> Record:
     """A record of a mail accepted at NOW."""
     return Record(
@@ -41,6 +42,7 @@ def record(
         unreachable=unreachable,
         opens=opens,
         throttled=throttled,
+        unasked=unasked,
     )
 
 

@@ -154,6 +154,12 @@ def test_the_record_tells_what_the_last_attempt_met(
     assert (after.unreachable, after.opens, after.throttled) == (unreachable, opens, throttled)
 
 
+def test_the_record_tells_that_no_host_was_asked_until_one_is() -> None:
+    after = tried(mail("a"), {"a": Deferred(text="no name server answers", unasked=True)})
+    assert after.unasked
+    assert not tried(after, {"a": Deferred(text="busy")}).unasked
+
+
 def test_a_long_reply_leaves_room_for_the_last_word() -> None:
     new = tried(mail(A), {A: Deferred(text="x" * 1000)}, age=WEEK + 1)
     reply = new.recipients[0].reply

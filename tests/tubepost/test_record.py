@@ -54,6 +54,7 @@ RECORDS = st.builds(
     unreachable=st.booleans(),
     opens=TIMES,
     throttled=st.booleans(),
+    unasked=st.booleans(),
     warned=st.booleans(),
     ret=st.sampled_from(["", "FULL", "HDRS"]),
     envid=TEXT,
