@@ -61,7 +61,7 @@ class RemoteCourier:
         judged: dict[str, Outcome] = {}
         for host in hosts:
             if why := self.health.why_not(host):
-                tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False))
+                tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False, name=host.name))
                 continue
             self.health.tries(host)
             began = time.monotonic()
@@ -71,7 +71,7 @@ class RemoteCourier:
                 self.health.answered(host)
                 result = timed(result, seconds)
                 return {**judged, **result} if judged else result
-            tried.append(result)
+            tried.append(replace(result, name=host.name))
             if result.end is not None:
                 self.health.answered(host)
                 judged |= timed(result.end.outcomes, seconds)

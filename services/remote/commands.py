@@ -17,6 +17,9 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate pai
 NO_SMTPUTF8 = "5.6.7"
 """RFC 6531 3.2. The next host may offer it."""
 
+TOO_BIG = "5.3.4"
+"""RFC 3463. The next host may take more."""
+
 
 class Command(NamedTuple):
     """A line to say. `phase`: what the peer's reply to it belongs to; `recipient`: of RCPT."""
@@ -102,7 +105,7 @@ def refused_addresses(
 
 def elsewhere(refused: Mapping[str, Failed]) -> frozenset[str]:
     """Those of refused_addresses that another host may take."""
-    return frozenset(r for r, why in refused.items() if why.status == NO_SMTPUTF8)
+    return frozenset(r for r, why in refused.items() if why.status in (NO_SMTPUTF8, TOO_BIG))
 
 
 def _mail_refused(
@@ -116,7 +119,7 @@ def _mail_refused(
     limit = extensions.get("SIZE", "")
     if limit.isdecimal() and limit.isascii() and 0 < int(limit[:_DIGITS]) < len(body):
         text = sentences.TOO_BIG.format(peer=peer, limit=int(limit[:_DIGITS]), size=len(body))
-        return Failed(text=text, status="5.3.4", peer=peer, phase=Phase.MAIL)
+        return Failed(text=text, status=TOO_BIG, peer=peer, phase=Phase.MAIL)
     return None
 
 

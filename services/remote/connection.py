@@ -29,7 +29,8 @@ class TryNext:
 
     `ours`: nobody spoke to that host, for a fault of this machine. `tls`: it is well, but has no
     TLS as this destination's policy demands it. `end`: None where this host got no MAIL, else how
-    the mail ended here: only its `elsewhere` are to be asked for again.
+    the mail ended here: only its `elsewhere` are to be asked for again. `name`: of the host, once
+    the attempt has several to tell apart.
     """
 
     reason: str
@@ -40,6 +41,7 @@ class TryNext:
     status: str = "4.4.2"
     phase: str = field(default="", compare=False)
     end: MailEnd | None = None
+    name: str = field(default="", compare=False)
 
     @property
     def host_fault(self) -> bool:

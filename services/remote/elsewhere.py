@@ -2,7 +2,7 @@
 another one. Pure.
 
 Two things lead here (MailEnd.elsewhere): a session that broke before the host had any of the mail's
-content, and a host without SMTPUTF8.
+content, and a host that lacks what the mail needs: SMTPUTF8, or room for its size.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,8 +26,9 @@ def last_resort(
 ) -> dict[str, Outcome]:
     """The outcomes of recipients that no host took.
 
-    A host that lacks SMTPUTF8 fails a recipient only where all others do too: one that was not
-    reached may offer it.
+    A host that lacks SMTPUTF8, or takes no mail of that size, fails a recipient only where all
+    others do too: one that was not reached may be better. Another address of a host that was
+    reached is not another host.
     """
     return {recipient: _last_resort(recipient, tried, deferral) for recipient in recipients}
 
@@ -35,10 +36,26 @@ def last_resort(
 def _last_resort(
     recipient: str, tried: Sequence[TryNext], deferral: Callable[[Sequence[TryNext]], Deferred]
 ) -> Outcome:
-    refusals = [_failed(recipient, attempt) for attempt in tried]
-    others = [attempt for attempt, refusal in zip(tried, refusals, strict=True) if refusal is None]
-    last = refusals[-1] if refusals else None
-    return last if last is not None and not others else deferral(others)
+    refusals = {id(a): refusal for a in tried if (refusal := _failed(recipient, a))}
+    refusing = {attempt.name for attempt in tried if id(attempt) in refusals}
+    others = [a for a in tried if id(a) not in refusals and not (a.name and a.name in refusing)]
+    if refusals and not others:
+        return list(refusals.values())[-1]
+    return deferral([_about(recipient, attempt) for attempt in others])
+
+
+def _about(recipient: str, attempt: TryNext) -> TryNext:
+    """The attempt with what it came to for this recipient: for others it may be something else."""
+    outcome = attempt.end.outcomes.get(recipient) if attempt.end else None
+    if not isinstance(outcome, Deferred):
+        return attempt
+    return replace(
+        attempt,
+        reason=outcome.text,
+        reply=outcome.reply,
+        status=outcome.status,
+        phase=outcome.phase,
+    )
 
 
 def _failed(recipient: str, attempt: TryNext) -> Failed | None:
