@@ -45,6 +45,8 @@ class RemoteCourier:
 
     async def hosts(self, plan: Plan, destination: str) -> Found:
         """The addresses of a destination, in the order in which they are tried."""
+        if plan.unreadable:
+            return _unreadable(plan.unreadable)
         if plan.relays:
             us = replace(plan.us, loopback=False)  # another server of this machine may be one
             return await relay_hosts(plan.relays, self.resolver, us, self.port)
@@ -84,6 +86,14 @@ class RemoteCourier:
             tried,
             lambda these: replace(_none_took_it(these), not_before=until),
         )
+
+
+def _unreadable(setting: str) -> Deferred:
+    text = (
+        f"Sorry, the setting {setting} has a line that this release cannot read: where this mail "
+        "goes, and how, is not known. (#4.3.5)"
+    )
+    return Deferred(text=text, status="4.3.5")
 
 
 def _at(port: int, found: Found) -> Found:
