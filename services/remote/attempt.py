@@ -63,7 +63,9 @@ class RemoteCourier:
         judged: dict[str, Outcome] = {}
         for host in hosts:
             if why := self.health.why_not(host):
-                tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False, name=host.name))
+                tried.append(
+                    TryNext(f"{host.ip}: not tried, {why}", connected=False, name=host.name)
+                )
                 continue
             self.health.tries(host)
             began = time.monotonic()

@@ -11,7 +11,6 @@ from tubepost.outcome import Failed
 from tubepost.record import Envelope, Wish
 from tubepost.trace_headers import header_of
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate pair has no octets
 
 NO_SMTPUTF8 = "5.6.7"
@@ -148,7 +147,7 @@ def _refusal(what: str, problem: str, peer: str, phase: Phase) -> Failed:
 def with_line_ends(body: bytes) -> bytes:
     """The body with CRLF after every line, the last one too."""
     if not body.count(b"\r\n") == body.count(b"\n") == body.count(b"\r"):
-        body = _LINE_END.sub(b"\r\n", body)
+        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return body if not body or body.endswith(b"\r\n") else body + b"\r\n"
 
 

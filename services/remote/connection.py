@@ -3,6 +3,7 @@
 It decides nothing about mail: what octets mean is smtp_client's, which host comes next attempt's.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from services.remote.tls_fallbacks import Fallbacks
 from tubepost.outcome import Delivered, Outcome
 from tubepost.record import Envelope
 from tubepost.tls_policy import TlsPolicy
+
+LONG = 256 * 1024
+"""Octets of a body from which on a thread makes it ready: seconds for the longest."""
 
 _WELCOME = frozenset({Phase.BANNER, Phase.EHLO, Phase.HELO})
 
@@ -222,8 +226,12 @@ class Session:
         """
         if not self.usable:
             return NotTaken("The session is over.", connected=True)
+        if long := len(body) > LONG:
+            body = await asyncio.to_thread(self._machine.prepared, body)
+            if not self.usable:
+                return NotTaken("The session ended before the mail.", connected=True)
         self.mails += 1
-        self._link.go_on(self._machine.send_mail(envelope, body))
+        self._link.go_on(self._machine.send_mail(envelope, body, prepared=long))
         match await self._link.next_event():
             case MailEnd() if self.mails > 1 and self.balked:
                 return NotTaken("It took no more mail.", connected=True)
