@@ -150,7 +150,9 @@ class Pool:
         return result
 
     def _give_back(self, session: Session, key: Key, limits: Limits, now: float) -> None:
-        if self._closed or not limits.idle or session.balked or spent(session, now, limits):
+        # What is in the clear for want of a handshake is so for this name only (tls_fallbacks).
+        single = session.balked or session.opened.in_clear is not None
+        if self._closed or not limits.idle or single or spent(session, now, limits):
             session.close()
             return
         for too_many in self._idle.keep(key, session, now):
