@@ -5,7 +5,7 @@ Two things lead here (MailEnd.elsewhere): a session that broke before the host h
 content, and a host that lacks what the mail needs: SMTPUTF8, or room for its size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from services.remote.connection import TryNext
@@ -17,6 +17,23 @@ from tubepost.record import Envelope
 def left_of(envelope: Envelope, end: MailEnd) -> Envelope:
     """For the next host. Who has an answer of this one, good or bad, is not asked about again."""
     return replace(envelope, recipients=tuple(r for r in envelope.recipients if r in end.elsewhere))
+
+
+def broke(end: MailEnd) -> bool:
+    """Whether recipients are left because the session broke, and not for what the host lacks."""
+    return any(isinstance(end.outcomes[recipient], Deferred) for recipient in end.elsewhere)
+
+
+def joined(
+    first: TryNext, then: Mapping[str, Outcome] | TryNext
+) -> Mapping[str, Outcome] | TryNext:
+    """One host, asked twice: by a session that broke, `then` for those that `first` had left."""
+    before = first.end.outcomes if first.end else {}
+    if not isinstance(then, TryNext):
+        return {**before, **then}
+    if then.end is None:
+        return first
+    return replace(then, end=replace(then.end, outcomes={**before, **then.end.outcomes}))
 
 
 def last_resort(
