@@ -71,7 +71,7 @@ class DnsServer(asyncio.DatagramProtocol):
         name = query.question[0].name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(query.question[0].rdtype)
         self.by_tcp.append((name, kind))
-        answer = self._answer(query, name, kind).to_wire()
+        answer = self._answer(query, name, kind).to_wire(max_size=65535)
         writer.write(len(answer).to_bytes(2) + answer)
         await writer.drain()
         writer.close()

@@ -20,6 +20,7 @@ class Control:
     def __init__(self, bus: Bus, hostname: str) -> None:
         self._hostname = hostname
         self._parsed: dict[str, Any] = {}
+        self._unreadable: set[str] = set()
         self._bucket = Bucket(bus, subjects.CONTROL)
         self.mirror = Mirror(bus, subjects.CONTROL, self._on_change)
 
@@ -31,6 +32,10 @@ class Control:
         """The value in force."""
         value: T = self._parsed.get(setting.name, setting.default)
         return value
+
+    def is_unreadable(self, setting: Setting[Any]) -> bool:
+        """Whether it is set to what this release cannot read: its default rules, nobody's wish."""
+        return setting.name in self._unreadable
 
     @property
     def me(self) -> str:
@@ -85,11 +90,13 @@ class Control:
         if name not in values.SETTINGS:
             return  # written by a newer release
         self._parsed.pop(name, None)
+        self._unreadable.discard(name)
         if value is None:
             return
         try:
             self._parsed[name] = values.SETTINGS[name].parse(tuple(value["lines"]))
         except BadInput as error:  # stored by a release that took it: the default is in force
+            self._unreadable.add(name)
             maillog.setting_refused(name, str(error))
 
 

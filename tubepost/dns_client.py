@@ -35,6 +35,12 @@ MAX_KEPT = 20_000
 MAX_TTL = 86_400.0
 MAX_NEGATIVE_TTL = 3600.0
 """Seconds an answer, or a "no", is kept at most, whatever its zone says (RFC 2308 5)."""
+MAX_HOSTS = 50
+"""Records that name hosts or their addresses, taken from one answer. A hostile zone has room for
+thousands, and all who send to it would walk through them again and again."""
+HOST_KINDS = frozenset({"MX", "A", "AAAA"})
+LONG_TTL = 60.0
+"""Seconds an answer with more of them is kept at least."""
 PATIENCE = 2.0
 """Seconds a name server has before the next one is asked."""
 MAX_WAITING = 1000
@@ -126,7 +132,11 @@ class DnsClient:
             return self._trouble("timed out" if timed_out else type(error).__name__)
         self._ask_first(answer.nameserver)
         if answer.rrset is not None:
-            return list(answer.rrset), min(answer.chaining_result.minimum_ttl, MAX_TTL)
+            records = list(answer.rrset)
+            seconds = min(answer.chaining_result.minimum_ttl, MAX_TTL)
+            if len(records) <= MAX_HOSTS or kind not in HOST_KINDS:
+                return records, seconds
+            return best(records), max(seconds, LONG_TTL)
         if _is_referral(answer.response):
             return self._trouble("lame server")
         return [], min(answer.chaining_result.minimum_ttl, MAX_NEGATIVE_TTL)
@@ -164,6 +174,11 @@ class DnsClient:
         except (dns.exception.DNSException, OSError) as error:
             return _was_answered(error)
         return True
+
+
+def best(records: Sequence[Rdata]) -> list[Rdata]:
+    """MAX_HOSTS of them; of MX records those with the lowest preferences."""
+    return sorted(records, key=lambda r: r.preference if isinstance(r, MX) else 0)[:MAX_HOSTS]
 
 
 def exchangers(answer: Sequence[Rdata]) -> list[tuple[int, str]]:

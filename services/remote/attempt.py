@@ -45,6 +45,8 @@ class RemoteCourier:
 
     async def hosts(self, plan: Plan, destination: str) -> Found:
         """The addresses of a destination, in the order in which they are tried."""
+        if plan.unreadable:
+            return _unreadable(plan.unreadable)
         if plan.relays:
             us = replace(plan.us, loopback=False)  # another server of this machine may be one
             return await relay_hosts(plan.relays, self.resolver, us, self.port)
@@ -61,7 +63,9 @@ class RemoteCourier:
         judged: dict[str, Outcome] = {}
         for host in hosts:
             if why := self.health.why_not(host):
-                tried.append(TryNext(f"{host.ip}: not tried, {why}", connected=False))
+                tried.append(
+                    TryNext(f"{host.ip}: not tried, {why}", connected=False, name=host.name)
+                )
                 continue
             self.health.tries(host)
             began = time.monotonic()
@@ -71,7 +75,7 @@ class RemoteCourier:
                 self.health.answered(host)
                 result = timed(result, seconds)
                 return {**judged, **result} if judged else result
-            tried.append(result)
+            tried.append(replace(result, name=host.name))
             if result.end is not None:
                 self.health.answered(host)
                 judged |= timed(result.end.outcomes, seconds)
@@ -85,6 +89,14 @@ class RemoteCourier:
             tried,
             lambda these: replace(_none_took_it(these), not_before=until),
         )
+
+
+def _unreadable(setting: str) -> Deferred:
+    text = (
+        f"Sorry, the setting {setting} has a line that this release cannot read: where this mail "
+        "goes, and how, is not known. (#4.3.5)"
+    )
+    return Deferred(text=text, status="4.3.5")
 
 
 def _at(port: int, found: Found) -> Found:

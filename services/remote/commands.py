@@ -11,11 +11,13 @@ from tubepost.outcome import Failed
 from tubepost.record import Envelope, Wish
 from tubepost.trace_headers import header_of
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate pair has no octets
 
 NO_SMTPUTF8 = "5.6.7"
 """RFC 6531 3.2. The next host may offer it."""
+
+TOO_BIG = "5.3.4"
+"""RFC 3463. The next host may take more."""
 
 
 class Command(NamedTuple):
@@ -102,7 +104,7 @@ def refused_addresses(
 
 def elsewhere(refused: Mapping[str, Failed]) -> frozenset[str]:
     """Those of refused_addresses that another host may take."""
-    return frozenset(r for r, why in refused.items() if why.status == NO_SMTPUTF8)
+    return frozenset(r for r, why in refused.items() if why.status in (NO_SMTPUTF8, TOO_BIG))
 
 
 def _mail_refused(
@@ -116,7 +118,7 @@ def _mail_refused(
     limit = extensions.get("SIZE", "")
     if limit.isdecimal() and limit.isascii() and 0 < int(limit[:_DIGITS]) < len(body):
         text = sentences.TOO_BIG.format(peer=peer, limit=int(limit[:_DIGITS]), size=len(body))
-        return Failed(text=text, status="5.3.4", peer=peer, phase=Phase.MAIL)
+        return Failed(text=text, status=TOO_BIG, peer=peer, phase=Phase.MAIL)
     return None
 
 
@@ -145,7 +147,7 @@ def _refusal(what: str, problem: str, peer: str, phase: Phase) -> Failed:
 def with_line_ends(body: bytes) -> bytes:
     """The body with CRLF after every line, the last one too."""
     if not body.count(b"\r\n") == body.count(b"\n") == body.count(b"\r"):
-        body = _LINE_END.sub(b"\r\n", body)
+        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return body if not body or body.endswith(b"\r\n") else body + b"\r\n"
 
 

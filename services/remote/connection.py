@@ -3,6 +3,7 @@
 It decides nothing about mail: what octets mean is smtp_client's, which host comes next attempt's.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from tubepost.outcome import Delivered, Outcome
 from tubepost.record import Envelope
 from tubepost.tls_policy import TlsPolicy
 
+LONG = 256 * 1024
+"""Octets of a body from which on a thread makes it ready: seconds for the longest."""
+
 _WELCOME = frozenset({Phase.BANNER, Phase.EHLO, Phase.HELO})
 
 
@@ -29,7 +33,8 @@ class TryNext:
 
     `ours`: nobody spoke to that host, for a fault of this machine. `tls`: it is well, but has no
     TLS as this destination's policy demands it. `end`: None where this host got no MAIL, else how
-    the mail ended here: only its `elsewhere` are to be asked for again.
+    the mail ended here: only its `elsewhere` are to be asked for again. `name`: of the host, once
+    the attempt has several to tell apart.
     """
 
     reason: str
@@ -40,6 +45,7 @@ class TryNext:
     status: str = "4.4.2"
     phase: str = field(default="", compare=False)
     end: MailEnd | None = None
+    name: str = field(default="", compare=False)
 
     @property
     def host_fault(self) -> bool:
@@ -220,8 +226,12 @@ class Session:
         """
         if not self.usable:
             return NotTaken("The session is over.", connected=True)
+        if long := len(body) > LONG:
+            body = await asyncio.to_thread(self._machine.prepared, body)
+            if not self.usable:
+                return NotTaken("The session ended before the mail.", connected=True)
         self.mails += 1
-        self._link.go_on(self._machine.send_mail(envelope, body))
+        self._link.go_on(self._machine.send_mail(envelope, body, prepared=long))
         match await self._link.next_event():
             case MailEnd() if self.mails > 1 and self.balked:
                 return NotTaken("It took no more mail.", connected=True)

@@ -2,10 +2,10 @@
 another one. Pure.
 
 Two things lead here (MailEnd.elsewhere): a session that broke before the host had any of the mail's
-content, and a host without SMTPUTF8.
+content, and a host that lacks what the mail needs: SMTPUTF8, or room for its size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from services.remote.connection import TryNext
@@ -19,6 +19,23 @@ def left_of(envelope: Envelope, end: MailEnd) -> Envelope:
     return replace(envelope, recipients=tuple(r for r in envelope.recipients if r in end.elsewhere))
 
 
+def broke(end: MailEnd) -> bool:
+    """Whether recipients are left because the session broke, and not for what the host lacks."""
+    return any(isinstance(end.outcomes[recipient], Deferred) for recipient in end.elsewhere)
+
+
+def joined(
+    first: TryNext, then: Mapping[str, Outcome] | TryNext
+) -> Mapping[str, Outcome] | TryNext:
+    """One host, asked twice: by a session that broke, `then` for those that `first` had left."""
+    before = first.end.outcomes if first.end else {}
+    if not isinstance(then, TryNext):
+        return {**before, **then}
+    if then.end is None:
+        return first
+    return replace(then, end=replace(then.end, outcomes={**before, **then.end.outcomes}))
+
+
 def last_resort(
     recipients: Sequence[str],
     tried: Sequence[TryNext],
@@ -26,8 +43,9 @@ def last_resort(
 ) -> dict[str, Outcome]:
     """The outcomes of recipients that no host took.
 
-    A host that lacks SMTPUTF8 fails a recipient only where all others do too: one that was not
-    reached may offer it.
+    A host that lacks SMTPUTF8, or takes no mail of that size, fails a recipient only where all
+    others do too: one that was not reached may be better. Another address of a host that was
+    reached is not another host.
     """
     return {recipient: _last_resort(recipient, tried, deferral) for recipient in recipients}
 
@@ -35,10 +53,26 @@ def last_resort(
 def _last_resort(
     recipient: str, tried: Sequence[TryNext], deferral: Callable[[Sequence[TryNext]], Deferred]
 ) -> Outcome:
-    refusals = [_failed(recipient, attempt) for attempt in tried]
-    others = [attempt for attempt, refusal in zip(tried, refusals, strict=True) if refusal is None]
-    last = refusals[-1] if refusals else None
-    return last if last is not None and not others else deferral(others)
+    refusals = {id(a): refusal for a in tried if (refusal := _failed(recipient, a))}
+    refusing = {attempt.name for attempt in tried if id(attempt) in refusals}
+    others = [a for a in tried if id(a) not in refusals and not (a.name and a.name in refusing)]
+    if refusals and not others:
+        return list(refusals.values())[-1]
+    return deferral([_about(recipient, attempt) for attempt in others])
+
+
+def _about(recipient: str, attempt: TryNext) -> TryNext:
+    """The attempt with what it came to for this recipient: for others it may be something else."""
+    outcome = attempt.end.outcomes.get(recipient) if attempt.end else None
+    if not isinstance(outcome, Deferred):
+        return attempt
+    return replace(
+        attempt,
+        reason=outcome.text,
+        reply=outcome.reply,
+        status=outcome.status,
+        phase=outcome.phase,
+    )
 
 
 def _failed(recipient: str, attempt: TryNext) -> Failed | None:

@@ -18,12 +18,14 @@ from tubepost.tls_policy import VERIFIED, Level, TlsPolicy
 class Plan:
     """`relays`: instead of the destination's MX hosts, in this order; none: its MX hosts.
 
-    `us`: hosts that the mail must not be sent to, as it would come back.
+    `us`: hosts that the mail must not be sent to, as it would come back. `unreadable`: the setting
+    for want of which nobody knows where the mail goes, or how secure it has to be; "" = none.
     """
 
     relays: tuple[Relay, ...]
     terms: Terms
     us: Ourselves = NOBODY
+    unreadable: str = ""
 
 
 Planner = Callable[[str], Plan]
@@ -63,9 +65,18 @@ def planner(
             connect_seconds=control.get(remote_values.TIMEOUTCONNECT),
             reply_seconds=control.get(remote_values.TIMEOUTREMOTE),
         )
-        return Plan(route.relays, terms, ourselves(control))
+        return Plan(route.relays, terms, ourselves(control), _unreadable(control))
 
     return plan
+
+
+def _unreadable(control: Control) -> str:
+    """By default mail goes to MX hosts, in the clear if need be: who wrote a line wants another
+    thing, and a release that cannot read it does not know what."""
+    for setting in (remote_values.SMTPROUTES, remote_values.TLSPOLICY):
+        if control.is_unreadable(setting):
+            return setting.name
+    return ""
 
 
 def table_policy(control: Control) -> PolicyFor:

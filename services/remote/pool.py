@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from services.remote.connection import NotTaken, Session, TryNext
+from services.remote.elsewhere import broke, joined, left_of
 from services.remote.idle import IdleSessions, Limits, spent
 from services.remote.meter import Meter, Uncounted
 from services.remote.mx import Host
@@ -123,8 +124,18 @@ class Pool:
         kept = self._idle.take(key, time.monotonic(), limits)
         if kept is not None:
             result = await self._through(kept, key, limits, envelope, body)
+            if isinstance(result, TryNext) and result.end and broke(result.end):
+                # It may have had enough of the mails before this one (`421 too many errors`).
+                rest = left_of(envelope, result.end)
+                return joined(result, await self._fresh(host, terms, rest, body))
             if not isinstance(result, NotTaken):
                 return result
+        return await self._fresh(host, terms, envelope, body)
+
+    async def _fresh(
+        self, host: Host, terms: Terms, envelope: Envelope, body: bytes
+    ) -> Mapping[str, Outcome] | TryNext:
+        key, limits = _key(host, terms), self._limits()
         session = await Session.open(host, terms, self._fallbacks)
         if isinstance(session, TryNext):
             self._meter.failed("greeting" if session.connected else "connect")
@@ -150,7 +161,9 @@ class Pool:
         return result
 
     def _give_back(self, session: Session, key: Key, limits: Limits, now: float) -> None:
-        if self._closed or not limits.idle or session.balked or spent(session, now, limits):
+        # What is in the clear for want of a handshake is so for this name only (tls_fallbacks).
+        single = session.balked or session.opened.in_clear is not None
+        if self._closed or not limits.idle or single or spent(session, now, limits):
             session.close()
             return
         for too_many in self._idle.keep(key, session, now):

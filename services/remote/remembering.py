@@ -5,6 +5,7 @@ delivered a look at two settings and a count.
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -71,9 +72,8 @@ class RememberingCourier:
         if not rest:
             return refused
         outcomes = await self._sent(replace(mail, recipients=rest))
-        for address, outcome in outcomes.items():
-            if isinstance(outcome, Failed) and is_gone(outcome):
-                await self._remember(mail, address, outcome, seconds)
+        for address, outcome in gone(outcomes).items():
+            await self._remember(mail, address, outcome, seconds)
         return {**refused, **outcomes}
 
     async def _known(self, mail: Mail) -> Mapping[str, Suppression]:
@@ -101,8 +101,19 @@ class RememberingCourier:
             maillog.suppressed(mail.key, address, held.until)
 
 
+def gone(outcomes: Outcomes) -> dict[str, Failed]:
+    """The recipients of whom, and of nobody else, a host said that they are not there.
+
+    What it says to the final dot is about all whom it had taken by then, except in LMTP: who is
+    meant is known where one alone has that answer.
+    """
+    found = {r: o for r, o in outcomes.items() if isinstance(o, Failed) and is_gone(o)}
+    at_the_end = Counter(o.reply for o in found.values() if o.phase == Phase.FINAL_DOT)
+    return {r: o for r, o in found.items() if o.phase == Phase.RCPT or at_the_end[o.reply] < 2}
+
+
 def is_gone(outcome: Failed) -> bool:
-    """Whether a host said of this very recipient that it is not there.
+    """Whether a host said of a recipient that it is not there.
 
     A reply to DATA is about all recipients of the mail, one to MAIL about its sender.
     """

@@ -15,6 +15,10 @@ from typing import NamedTuple
 MAX_DEPTH = 10
 """Parts within parts. Each level reads its octets once more."""
 
+SLICE = 64 * 1024
+MAX_LINE = 1 << 20
+"""Octets of a line of text; RFC 5321 4.5.3.1.6 allows 1000."""
+
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:.*\r\n)(?:[ \t].*\r\n)*)")
 _TYPE = re.compile(rb"\s*([!-'*+.0-9A-Z^_`a-z{|}~-]+/[!-'*+.0-9A-Z^_`a-z{|}~-]+)\s*(?:;|$)")
 _BOUNDARY = re.compile(rb";\s*boundary\s*=\s*(?:\"([^\"\\]*)\"|([^\s;\"()]+))\s*(?=;|$)", re.I)
@@ -120,7 +124,7 @@ def _converted_parts(entity: _Entity, boundaries: tuple[bytes, ...]) -> bytes:
     boundary = _boundary(entity.type_value)
     default = b"message/rfc822" if entity.kind == b"multipart/digest" else b"text/plain"
     out, content, begin = [], entity.content, -1
-    for line in re.finditer(rb"(?m)^--" + re.escape(boundary) + rb"(--)?[ \t]*\r$", content):
+    for line in _delimiters(content, boundary):
         end = max(begin, line.start() - 2)  # the CRLF before a delimiter belongs to it
         if begin >= 0:
             part = _converted(content[begin:end], default, (*boundaries, boundary))
@@ -132,6 +136,18 @@ def _converted_parts(entity: _Entity, boundaries: tuple[bytes, ...]) -> bytes:
         if line[1]:
             return b"".join(out) + content[begin:]
     raise _Unclear  # its end is missing
+
+
+def _delimiters(content: bytes, boundary: bytes) -> Iterator[re.Match[bytes]]:
+    """The lines that begin or end a part; an expression that looked at all lines would be slow."""
+    line = re.compile(b"--" + re.escape(boundary) + rb"(--)?[ \t]*\r$", re.MULTILINE)
+    at = -1
+    while True:
+        if found := line.match(content, at + 1):
+            yield found
+        at = content.find(b"\n--" + boundary, at + 1)
+        if at < 0:
+            return
 
 
 def _boundary(type_value: bytes) -> bytes:
@@ -148,8 +164,21 @@ def _boundary(type_value: bytes) -> bytes:
 
 def _quoted(content: bytes, boundaries: tuple[bytes, ...]) -> bytes:
     """Its decoding is `content` again. A soft line break must not make a delimiter of a word."""
-    quoted = b2a_qp(content + b"\r\n", istext=True).removesuffix(b"\r\n")
+    slices = (b2a_qp(lines, istext=True) for lines in _slices(content + b"\r\n"))
+    quoted = b"".join(slices).removesuffix(b"\r\n")
     lines = b"\n" + quoted
     if any(boundary and b"\n--" + boundary in lines for boundary in boundaries):
         raise _Unclear
     return quoted
+
+
+def _slices(content: bytes) -> Iterator[bytes]:
+    """Whole lines, so many that other threads have their turn between two of them."""
+    at = 0
+    while at < len(content):
+        end = content.rfind(b"\r\n", at, at + SLICE)
+        end = content.index(b"\r\n", at) if end < 0 else end
+        if end - at > MAX_LINE:
+            raise _Unclear
+        yield content[at : end + 2]
+        at = end + 2

@@ -3,6 +3,7 @@
 It opens no connection and makes no choice between TLS and clear text: that is connection's.
 """
 
+import re
 import ssl
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,9 @@ LAX_CIPHERS = "DEFAULT:@SECLEVEL=0"
 
 _OLD_PEERS = 0x4
 """SSL_OP_LEGACY_SERVER_CONNECT, which ssl names from Python 3.12 on: no RFC 5746."""
+
+MAX_NAME = 253
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 
 _PROBLEMS = {
     9: "is not valid yet",
@@ -112,11 +116,15 @@ def _trust(made: ssl.SSLContext, ca_file: str) -> None:
 
 
 def server_name(host: Host) -> str:
-    """What the peer is told by SNI: "" for an address (RFC 6066 3)."""
+    """What the peer is told by SNI: "" for an address, and what is no host name (RFC 6066 3).
+
+    A zone may name a host as it likes; the handshake must not fail for it.
+    """
     try:
         ip_address(host.name)
     except ValueError:
-        return host.name.rstrip(".")
+        name = host.name.rstrip(".")
+        return name if len(name) <= MAX_NAME and _HOST_NAME.fullmatch(name) else ""
     return ""
 
 

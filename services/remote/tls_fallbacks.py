@@ -20,15 +20,19 @@ MOST = 1000
 
 
 class Fallbacks:
-    """By address and port: what a name's other addresses can do is another matter."""
+    """By name, address and port: what a name's other addresses can do is another matter.
+
+    The name is what SNI tells, and a zone may give any name to somebody else's address: what comes
+    of that must not put the mail of others in the clear.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = MOST) -> None:
         self._clock, self._most = clock, most
-        self._failed: OrderedDict[tuple[str, int], tuple[float, TlsProblem]] = OrderedDict()
+        self._failed: OrderedDict[tuple[str, str, int], tuple[float, TlsProblem]] = OrderedDict()
 
     def known(self, host: Host) -> TlsProblem | None:
         """Why TLS is not tried with `host` now, None where it is."""
-        found = self._failed.get((host.ip, host.port))
+        found = self._failed.get((host.name, host.ip, host.port))
         if found is None:
             return None
         until, problem = found
@@ -38,7 +42,7 @@ class Fallbacks:
         """A session stands; in the clear, although TLS is offered, because of `problem` if any."""
         if problem is None:
             return
-        key = (host.ip, host.port)
+        key = (host.name, host.ip, host.port)
         self._failed[key] = (self._clock() + SECONDS, problem)
         self._failed.move_to_end(key)
         if len(self._failed) > self._most:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from services.remote.events import Phase
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.reply_kinds import kind_of
 
 
 def left_over(outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:
@@ -16,10 +18,26 @@ def left_over(outcomes: Mapping[str, Outcome]) -> tuple[str, ...]:
     return tuple(recipient for recipient, outcome in outcomes.items() if _too_many(outcome))
 
 
+def not_for_good(outcome: Deferred | Failed) -> Deferred | Failed:
+    """One too many is never a reason for a bounce, not even where the host says 552 to it.
+
+    A full mailbox gets 552 as well: its words or its status have to say which of the two it is.
+    """
+    if not isinstance(outcome, Failed) or not outcome.reply.startswith("552"):
+        return outcome
+    if outcome.status != "5.5.3" and kind_of(outcome) != "too_many_recipients":
+        return outcome
+    return Deferred(
+        text=outcome.text,
+        status="4.5.3",
+        peer=outcome.peer,
+        reply=outcome.reply,
+        phase=Phase.RCPT,
+    )
+
+
 def _too_many(outcome: Outcome) -> bool:
     match outcome:
         case Deferred(reply=reply, status="4.5.3" | "4.0.0"):
-            return reply.startswith("452")
-        case Failed(reply=reply, status="5.5.3"):
-            return reply.startswith("552")
+            return reply.startswith(("452", "552"))
     return False

@@ -9,6 +9,7 @@ from services.remote import sentences
 from services.remote.commands import elsewhere
 from services.remote.events import MailEnd, Phase
 from services.remote.replies import Reply, judged
+from services.remote.too_many import not_for_good
 from tubepost.outcome import REMOTE_SAID, Deferred, Delivered, Failed, Outcome
 
 BEFORE_CONTENT = frozenset({Phase.RSET, Phase.MAIL, Phase.RCPT, Phase.DATA})
@@ -48,13 +49,14 @@ class Transaction:
         """Unless the sender was refused already, which says more."""
         if recipient in self.waiting:
             self.waiting.remove(recipient)
-            self._outcomes[recipient] = judged(
+            refusal = judged(
                 reply,
                 self._peer,
                 sentences.RECIPIENT_DISLIKED,
                 Phase.RCPT,
                 ending=sentences.GIVING_UP,
             )
+            self._outcomes[recipient] = not_for_good(refusal)
 
     def accept(self, recipient: str, reply: Reply) -> None:
         """The answer to a question; of a mail it says nothing yet. The sender may be refused."""

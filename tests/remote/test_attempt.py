@@ -12,7 +12,7 @@ from services.remote.pool import Pool
 from services.remote.terms import Source
 from tests.dns_server import DnsServer, serving_dns
 from tests.fakes import MemoryBus
-from tests.remote.smtp_peer import MemoryPeer, listening, speaking
+from tests.remote.smtp_peer import PLAIN, MemoryPeer, listening, speaking
 from tubepost.control import Control
 from tubepost.delivery import Courier, Mail
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
@@ -28,6 +28,8 @@ backup.example. IN MX 20 two.backup.example.
 one.backup.example. IN A 127.0.0.2
 two.backup.example. IN A 127.0.0.1
 relay.example. IN A 127.0.0.1
+twice.example. IN A 127.0.0.1
+twice.example. IN A 127.0.0.2
 relay.example. IN MX 0 .
 """
 RECIPIENTS = ("a@good.example", "b@good.example")
@@ -179,6 +181,46 @@ async def test_smtputf8_is_looked_for_at_every_host(
     assert isinstance(outcome, kind)
     if isinstance(outcome, Failed):
         assert outcome.status == "5.6.7"
+
+
+SMALL = b"250-peer.example\r\n250 SIZE 3\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind"),
+    [
+        (SMALL, PLAIN, Delivered),
+        (SMALL, SMALL, Failed),
+        (SMALL, b"451 no\r\n", Deferred),
+        (b"451 no\r\n", SMALL, Deferred),
+    ],
+)
+async def test_a_host_that_takes_a_mail_of_that_size_is_looked_for(
+    zone: DnsServer, first: bytes, second: bytes, kind: type[Outcome]
+) -> None:
+    peers = MemoryPeer(ehlo=first), MemoryPeer(ehlo=second)
+    outcome = the_one(await two_peers(zone, peers[0], b"220 hi\r\n", peers[1]))
+    assert isinstance(outcome, kind)
+    assert isinstance(outcome, Delivered) or outcome.status in ("5.3.4", "4.4.2")
+
+
+async def test_another_address_of_a_host_without_smtputf8_is_not_waited_for(
+    zone: DnsServer,
+) -> None:
+    wide = replace(mail("twice.example"), sender="jos\xe9@x.example", smtputf8=True)
+    async with listening(speaking(MemoryPeer(ehlo=PLAIN))) as port:  # nobody is at 127.0.0.2
+        outcomes = await courier(zone, port).deliver(wide)
+    assert isinstance(the_one(dict(outcomes)), Failed)
+
+
+async def test_each_recipient_has_the_reason_of_its_own(zone: DnsServer) -> None:
+    """Most cannot be told to the host at all, with one the session breaks."""
+    to = ("a@backup.example", *(f"jos\xe9{n}@backup.example" for n in range(20)))
+    both = replace(mail("backup.example"), recipients=to)
+    async with listening(speaking(MemoryPeer({"RCPT": b"421 full\r\n"}))) as port:
+        outcomes = await courier(zone, port).deliver(both)
+    assert [outcomes[r].status for r in to] == ["4.4.2", *["4.4.1"] * 20]
+    assert "421 full" in outcomes[to[0]].text
 
 
 async def test_a_refused_login_defers_and_the_next_relay_is_asked(zone: DnsServer) -> None:

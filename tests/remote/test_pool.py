@@ -22,6 +22,7 @@ from tests.remote.site import (
     KEEPING,
     NO_MORE,
     Site,
+    count_of,
     delivered,
     mail,
     pooled,
@@ -39,7 +40,8 @@ from tests.remote.smtp_peer import (
 )
 from tubepost import remote_values
 from tubepost.control import Control
-from tubepost.outcome import Deferred
+from tubepost.outcome import Deferred, Delivered, Failed
+from tubepost.record import Envelope
 from tubepost.tls_policy import Level, TlsPolicy
 
 # Kept and used again
@@ -219,14 +221,44 @@ async def test_after_the_final_dot_the_outcome_stands() -> None:
 
 
 @pytest.mark.parametrize("verb", ["RCPT", "DATA"])
-async def test_once_mail_was_taken_the_next_host_is_asked(verb: str) -> None:
-    async with pooled(site := Site([{verb: None}], PLAIN)) as (pool, host):
+@pytest.mark.parametrize("said", [None, b"421 4.7.0 too many errors\r\n"])
+async def test_a_used_session_that_breaks_before_the_content_is_followed_by_a_fresh_one(
+    verb: str, said: bytes | None
+) -> None:
+    """The host had enough of the session, for the mails before this one perhaps."""
+    async with pooled(site := Site([{verb: said}], PLAIN)) as (pool, host):
         await delivered(pool, host)
-        result = await pool.send(host, TERMS, ENVELOPE, BODY)
+        await delivered(pool, host)
+        assert site.bodies == [1, 1]
+
+
+async def test_who_has_an_answer_of_the_used_session_is_not_asked_again() -> None:
+    both = Envelope("s@example.org", ("a@example.net", "b@example.net"))
+    answers: dict[str, bytes | None] = {
+        "RCPT TO:<a": b"550 5.1.1 who?\r\n",
+        "RCPT TO:<b": b"421 too many errors\r\n",
+    }
+    async with pooled(site := Site([answers], PLAIN)) as (pool, host):
+        await delivered(pool, host)
+        outcomes = await mail(pool, host, envelope=both)
+    assert [type(outcomes[r]) for r in both.recipients] == [Failed, Delivered]
+    assert count_of(site.peers[1], "RCPT TO:<a") == 0
+
+
+@pytest.mark.parametrize("verb", ["RCPT", "DATA"])
+async def test_once_a_fresh_session_took_mail_the_next_host_is_asked(verb: str) -> None:
+    answers: list[dict[str, bytes | None]] = [{verb: b"421 enough\r\n"}]
+    async with pooled(site := Site(answers, PLAIN)) as (pool, host):
+        await delivered(pool, host)
+        async with asyncio.TaskGroup() as tasks:
+            sent = tasks.create_task(pool.send(host, TERMS, ENVELOPE, BODY))
+            await site.until(lambda: len(site.peers) == 2)
+            site.peers[1].answers[verb] = b"421 enough\r\n"
+        result = sent.result()
         assert isinstance(result, TryNext)
         assert result.end is not None
         assert set(result.end.elsewhere) == set(ENVELOPE.recipients)
-        assert len(site.peers) == 1
+        assert len(site.peers) == 2
 
 
 async def test_a_session_the_peer_closed_while_idle_is_not_used() -> None:

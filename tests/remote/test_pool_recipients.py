@@ -93,3 +93,19 @@ async def test_a_host_lost_between_two_transactions_leaves_the_rest_deferred() -
         pool.close()
     kinds = [type(outcomes[recipient]) for recipient in to(30).recipients]
     assert kinds == [Delivered] * 20 + [Deferred] * 10
+
+
+@pytest.mark.parametrize("full", [b"552 5.5.3 too many\r\n", b"552 too many recipients\r\n"])
+async def test_who_was_one_too_many_stays_where_the_mail_is_put_off(full: bytes) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Narrow({".": b"451 4.7.1 greylisted\r\n"})
+        peer.full = full
+        writer.write(GREETING)
+        while data := await reader.read(65536):
+            writer.write(peer.take(data))
+
+    async with listening(handler) as port:
+        pool = Pool(lambda: KEEPING)
+        outcomes = await mail(pool, Host(IP, IP, port), envelope=to(30))
+        pool.close()
+    assert {type(outcome) for outcome in outcomes.values()} == {Deferred}

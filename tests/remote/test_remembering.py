@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from structlog.testing import capture_logs
 
-from services.remote.remembering import RememberingCourier, is_gone, refusal
+from services.remote.remembering import RememberingCourier, gone, is_gone, refusal
 from services.remote.suppressions import Suppression, Suppressions
 from tests.fakes import FakeClock, MemoryBus
 from tubepost.control import Control
@@ -187,6 +187,16 @@ async def test_a_full_store_keeps_no_outcome_back(away: AwayBus, clock: FakeCloc
 def test_who_counts_as_gone(gone: bool, change: dict[str, str]) -> None:
     made = replace(NO_SUCH_USER, **{"kind": "unknown_user", **change})  # type: ignore[arg-type]
     assert is_gone(made) is gone
+
+
+def test_an_answer_to_the_final_dot_names_nobody_where_several_have_it() -> None:
+    last = replace(NO_SUCH_USER, phase="final dot", kind="unknown_user")
+    first = replace(NO_SUCH_USER, kind="unknown_user")
+    other = replace(last, reply="550 5.1.1 nor that one")
+    assert gone({ANN: last, BOB: last}) == {}
+    assert gone({ANN: last, BOB: first}) == {ANN: last, BOB: first}
+    assert gone({ANN: last, BOB: other}) == {ANN: last, BOB: other}  # LMTP
+    assert gone({ANN: last, BOB: OK}) == {ANN: last}
 
 
 async def test_a_deferral_suppresses_nobody(memory_bus: MemoryBus, clock: FakeClock) -> None:

@@ -14,9 +14,11 @@ from prometheus_client import REGISTRY
 from services.remote.connection import Session, TryNext
 from services.remote.events import Phase
 from services.remote.mx import Host
+from services.remote.pool import Pool
 from services.remote.terms import Source, Terms
 from services.remote.tls_fallbacks import Fallbacks
 from tests.remote.authority import Authority, TlsPeer
+from tests.remote.site import KEEPING
 from tests.remote.smtp_peer import PLAIN, MemoryPeer, listening
 from tubepost.outcome import Delivered
 from tubepost.record import Envelope
@@ -292,10 +294,39 @@ async def test_the_hosts_name_is_told_by_sni(lab: Lab) -> None:
     assert told == [NAME]
 
 
-async def test_a_name_that_sni_cannot_carry_is_no_bug(lab: Lab) -> None:
-    result = await opened(lab.peer("good"), lab.terms(Level.ENCRYPT), name="mx..example")
-    assert isinstance(result, TryNext)
-    assert "the TLS handshake failed" in result.reason
+@pytest.mark.parametrize("level", [Level.MAY, Level.ENCRYPT])
+@pytest.mark.parametrize(
+    "name",
+    ["mx..example", ".mx.example", "\\255" * 20 + ".example", "x" * 64, "a." * 150, "\xfc.x"],
+)
+async def test_a_name_that_sni_cannot_carry_costs_no_tls(lab: Lab, level: Level, name: str) -> None:
+    """Who writes a zone could else put the mail to anybody's address in the clear."""
+    session = await opened(lab.peer("good"), lab.terms(level), name=name)
+    assert isinstance(session, Session)
+    assert session.opened.tls == "TLSv1.3"
+
+
+async def test_a_failure_under_one_name_leaves_tls_to_another(lab: Lab) -> None:
+    """The host may dislike the name in SNI, and that name somebody else has chosen."""
+    peer, fallbacks, terms = lab.peer("closing"), Fallbacks(), lab.terms(Level.MAY)
+    async with peer.listening() as port:
+        await one_mail(Host("chosen.example", IP, port), terms, fallbacks)
+        peer.handshake = lab.peer("good").handshake
+        session = await one_mail(Host(NAME, IP, port), terms, fallbacks)
+    assert isinstance(session, Session)
+    assert session.opened.tls
+
+
+async def test_no_other_name_gets_a_session_that_failed_to_have_tls(lab: Lab) -> None:
+    peer, terms = lab.peer("closing"), lab.terms(Level.MAY)
+    pool = Pool(lambda: KEEPING)
+    async with peer.listening() as port:
+        await pool.send(Host("chosen.example", IP, port), terms, ENVELOPE, BODY)
+        assert not pool.idle
+        peer.handshake = lab.peer("good").handshake
+        await pool.send(Host(NAME, IP, port), terms, ENVELOPE, BODY)
+        pool.close()
+    assert peer.secure[-1]
 
 
 async def test_tls_older_than_1_2_is_as_good_as_none(lab: Lab) -> None:

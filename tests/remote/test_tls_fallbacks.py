@@ -14,11 +14,11 @@ def host(number: int, port: int = 25) -> Host:
     return Host(f"mx{number}.example", f"192.0.2.{number}", port)
 
 
-def test_a_host_is_remembered_for_a_while_and_by_its_address_and_port() -> None:
+def test_a_host_is_remembered_for_a_while_and_by_its_name_address_and_port() -> None:
     clock = FakeClock()
     fallbacks = Fallbacks(clock)
     fallbacks.learn(host(1), BROKEN)
-    assert fallbacks.known(Host("another.name.example", "192.0.2.1")) is BROKEN
+    assert fallbacks.known(Host("another.name.example", "192.0.2.1")) is None
     assert fallbacks.known(host(2)) is None
     assert fallbacks.known(host(1, 587)) is None
     clock.advance(SECONDS - 1)

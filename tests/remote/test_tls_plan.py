@@ -42,6 +42,26 @@ def test_the_table_rules_where_no_route_does() -> None:
     assert a_plan()("b.example").terms.tls == TlsPolicy(Level.MAY)
 
 
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [("tlspolicy", "far.example:dane-only"), ("smtproutes", "far.example:relay newer=option")],
+)
+async def test_no_mail_goes_by_the_default_where_a_line_cannot_be_read(
+    setting: str, line: str
+) -> None:
+    """Stored by a newer release: what it says may be `verify`, and the default is clear text."""
+    control = Control(MemoryBus(lambda: 0.0), "me.example")
+    control._on_change(setting, {"lines": [line]})
+    plan = planner(control)
+    courier = RemoteCourier(plan=plan, resolver=DnsResolver(["127.0.0.1"]), pool=Pool())
+    found = await courier.hosts(plan("[127.0.0.1]"), "[127.0.0.1]")
+    assert isinstance(found, Deferred)
+    assert found.status == "4.3.5"
+    assert setting in found.text
+    control._on_change(setting, None)
+    assert not plan("[127.0.0.1]").unreadable
+
+
 def test_an_mx_host_has_to_be_of_the_mail_domain_because_dns_proves_nothing() -> None:
     plan = a_plan(":verify", "named.example:verify:mx.host.example")
     assert plan("a.example").terms.tls.names == ("a.example", ".a.example")

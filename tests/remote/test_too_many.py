@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.remote.too_many import left_over
+from services.remote.too_many import left_over, not_for_good
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 
 TAKEN = Delivered(text="taken")
@@ -17,7 +17,7 @@ def deferred(reply: str, status: str) -> Deferred:
     [
         deferred("452 4.5.3 Too many recipients", "4.5.3"),
         deferred("452 too many recipients", "4.0.0"),
-        Failed(text="no", reply="552 5.5.3 Too many recipients", status="5.5.3"),
+        deferred("552 5.5.3 Too many recipients", "4.5.3"),
     ],
 )
 def test_who_was_one_too_many_is_left_over(outcome: Outcome) -> None:
@@ -45,3 +45,26 @@ def test_nobody_is_left_over_where_nobody_was_taken() -> None:
     outcome = deferred("452 4.5.3 Too many recipients", "4.5.3")
     assert left_over({"a": outcome, "b": outcome}) == ()
     assert left_over({"a": outcome}) == ()
+
+
+@pytest.mark.parametrize("said", ["552 5.5.3 No more of them", "552 Too many recipients"])
+def test_one_too_many_is_no_reason_for_a_bounce(said: str) -> None:
+    status = "5.5.3" if "5.5.3" in said else "5.0.0"
+    refusal = Failed(text="no", reply=said, status=status, peer="192.0.2.1", phase="rcpt")
+    softened = not_for_good(refusal)
+    assert softened == Deferred(text="no", reply=said, status="4.5.3", peer="192.0.2.1")
+    assert left_over({"a": TAKEN, "b": softened}) == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("552 5.2.2 mailbox full", "5.2.2"),
+        ("552 mailbox full", "5.0.0"),
+        ("552 5.3.4 too big", "5.3.4"),
+        ("550 5.5.3 too many recipients", "5.5.3"),
+    ],
+)
+def test_other_refusals_stay_what_they_are(said: str, status: str) -> None:
+    refusal = Failed(text="no", reply=said, status=status, phase="rcpt")
+    assert not_for_good(refusal) is refusal

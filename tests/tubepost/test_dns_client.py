@@ -233,3 +233,21 @@ async def test_nobody_is_asked_whether_he_is_there_while_no_setting_wants_dns(
         await asyncio.wait_for(wanted.wait(), PATIENCE)
     assert {kind for _, kind in zone.asked} == {"A"}
     assert client.away == ""
+
+
+async def test_of_very_many_hosts_the_best_are_taken_and_kept() -> None:
+    """Whoever owns a zone could else keep a worker busy with each mail to it."""
+    hosts = [f"many.example. 0 IN MX {200 - n} mx{n}.many.example." for n in range(200)]
+    ips = [f"many.example. 0 IN A 192.0.2.{n}" for n in range(200)]
+    texts = [f"many.example. 0 IN TXT text{n}" for n in range(60)]
+    async with serving_dns("\n".join([*hosts, *ips, *texts]), tcp=True) as zone:
+        zone.truncating = {("many.example", "*")}
+        client = DnsClient(["127.0.0.1"], port=zone.port, seconds=5.0)
+        found = {kind: await client.records("many.example", kind) for kind in ("MX", "A", "TXT")}
+        await client.records("many.example", "MX")
+        assert zone.asked == [("many.example", kind) for kind in ("MX", "A", "TXT")]
+    assert not isinstance(found["MX"], NoSuchName | Trouble)
+    assert [p for p, _ in dns_client.exchangers(found["MX"])] == list(range(1, 51))
+    assert isinstance(found["A"], list)
+    assert isinstance(found["TXT"], list)
+    assert [len(found["A"]), len(found["TXT"])] == [50, 60]
