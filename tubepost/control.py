@@ -20,6 +20,8 @@ class Control:
     def __init__(self, bus: Bus, hostname: str) -> None:
         self._hostname = hostname
         self._parsed: dict[str, Any] = {}
+        self.changes = 0
+        """Grows with each change: what was made from settings is to be made anew."""
         self._bucket = Bucket(bus, subjects.CONTROL)
         self.mirror = Mirror(bus, subjects.CONTROL, self._on_change)
 
@@ -84,6 +86,7 @@ class Control:
     def _on_change(self, name: str, value: Value | None) -> None:
         if name not in values.SETTINGS:
             return  # written by a newer release
+        self.changes += 1
         self._parsed.pop(name, None)
         if value is None:
             return
