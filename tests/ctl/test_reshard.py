@@ -308,6 +308,7 @@ async def test_it_is_refused_while_somebody_works(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWERS_WITHIN", 0.1)
+
     async def here(_subject: str, _data: bytes) -> bytes:
         return b"[]"
 
