@@ -1,16 +1,20 @@
 """A real nats-server for tests: one process that can be killed and started again on its port.
 
-It stores in the folder it is given, listens on loopback, and fsyncs before it acknowledges, like
-every server we ship. It must not skip: without a nats-server nothing here would be tested.
+It listens on loopback and fsyncs before it acknowledges, like every server we ship, but stores in
+memory where there is room: a fsync then takes no time, and a kill -9 loses no more than of a disk.
+It must not skip: without a nats-server nothing here would be tested.
 """
 
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +24,10 @@ from tubepost.nats_bus import NatsBus
 
 READY = 15.0
 """Seconds a server has to answer: far more than it needs, so that a slow machine passes."""
+
+MEMORY = Path("/dev/shm")
+ROOM = 2 << 30
+"""Octets that have to be free there: twice what one server may take."""
 
 REFUSAL = 3.0
 """Seconds to wait for the server's complaint: only a test that is to fail waits them out."""
@@ -35,13 +43,14 @@ class NatsServer:
 
     @classmethod
     def plain(cls, folder: Path) -> "NatsServer":
-        """A server with JetStream and no users, its data below `folder`."""
+        """A server with JetStream and no users; its log is in `folder`, its data in `storage`."""
         port = free_port()
+        store = storage(folder)
         config = {
             "listen": f"127.0.0.1:{port}",
             "log_file": str(folder / "nats.log"),
             "jetstream": {
-                "store_dir": str(folder / "store"),
+                "store_dir": str(store),
                 "max_mem": 1 << 28,
                 "max_file": 1 << 30,
                 "sync_interval": "always",
@@ -49,7 +58,9 @@ class NatsServer:
         }
         file = folder / "nats.conf"
         file.write_text(json.dumps(config))
-        return cls([binary(), "-c", str(file)], f"nats://127.0.0.1:{port}")
+        server = cls([binary(), "-c", str(file)], f"nats://127.0.0.1:{port}")
+        weakref.finalize(server, shutil.rmtree, store, ignore_errors=True)
+        return server
 
     @property
     def running(self) -> bool:
@@ -85,6 +96,13 @@ class NatsServer:
             return await NatsBus.connect(
                 [self.url], name=user or "test", user=user, password=password
             )
+
+
+def storage(folder: Path) -> Path:
+    """A new folder in memory, or where there is none, or not enough, one in `folder`."""
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
+        return Path(tempfile.mkdtemp(prefix="tubepost-test-", dir=MEMORY))
+    return folder / "store"
 
 
 def binary() -> str:

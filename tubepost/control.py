@@ -21,6 +21,8 @@ class Control:
         self._hostname = hostname
         self._parsed: dict[str, Any] = {}
         self._unreadable: set[str] = set()
+        self.changes = 0
+        """Grows with each change: what was made from settings is to be made anew."""
         self._bucket = Bucket(bus, subjects.CONTROL)
         self.mirror = Mirror(bus, subjects.CONTROL, self._on_change)
 
@@ -89,6 +91,7 @@ class Control:
     def _on_change(self, name: str, value: Value | None) -> None:
         if name not in values.SETTINGS:
             return  # written by a newer release
+        self.changes += 1
         self._parsed.pop(name, None)
         self._unreadable.discard(name)
         if value is None:

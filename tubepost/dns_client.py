@@ -10,6 +10,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import dns.asyncresolver
 import dns.exception
@@ -212,6 +213,12 @@ def reverse_name(ip: str) -> str:
 
 def host_name(name: dns.name.Name) -> str:
     """A host name without its last dot; "" for the root."""
+    return _text(name.labels)
+
+
+@lru_cache(4096)  # what dnspython does letter by letter; answers that are kept are read again
+def _text(labels: tuple[bytes, ...]) -> str:
+    name = dns.name.Name(labels)
     return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""
 
 

@@ -1,7 +1,7 @@
 """The Bus on a real nats-server with JetStream.
 
-Only this module, nats_pull, nats_requests and provision know nats-py. Every failure of the library
-or the server becomes Unavailable, Conflict or StoreFull.
+Only this module, nats_headers, nats_pull, nats_requests and provision know nats-py. Every failure
+of the library or the server becomes Unavailable, Conflict or StoreFull.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 
 from tubepost import maillog
 from tubepost.errors import Conflict, StoreFull, Unavailable
+from tubepost.nats_headers import HeaderClient
 from tubepost.nats_pull import NETWORK_ERRORS, JobSource, follow
 from tubepost.nats_requests import Requests
 from tubepost.ports import CaughtUp, Job, Stored
@@ -46,7 +47,7 @@ class NatsBus:
         cls, servers: list[str], *, name: str, user: str = "", password: str = ""
     ) -> "NatsBus":
         """Connects, waiting for a server as long as it takes. Cancel to give up."""
-        client = Client()
+        client = HeaderClient()
         bus = cls(client)
         first = True
         while True:

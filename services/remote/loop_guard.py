@@ -5,6 +5,7 @@ A process in a cluster does not know the addresses the world reaches it by: sett
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from tubepost.domain_table import name_for
@@ -43,6 +44,7 @@ def own_preference(candidates: Iterable[tuple[int, str]], us: Ourselves) -> floa
     return min((preference for preference, host in candidates if host in us), default=NOWHERE)
 
 
+@lru_cache(4096)  # each mail asks about the hosts of its destination: the same ones again
 def _ip(host: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(host)

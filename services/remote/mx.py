@@ -6,6 +6,7 @@ It opens no connection to them, and never says Failed for what may be the name s
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from random import Random
 from typing import Protocol
@@ -220,6 +221,7 @@ def _a_labels(domain: str) -> str:
         return domain
 
 
+@lru_cache(4096)  # each mail asks about the hosts of its destination: the same ones again
 def _plain(text: str) -> str:
     """An IP in one writing: `::ffff:192.0.2.1` is an IPv4 address. Raises ValueError."""
     ip = ip_address(text)

@@ -29,7 +29,10 @@ class Plan:
 
 
 Planner = Callable[[str], Plan]
-"""The plan for a destination (a mail domain or an address literal), made anew for each mail."""
+"""The plan for a destination (a mail domain or an address literal), by the settings of now."""
+
+REMEMBERED = 1000
+"""Destinations whose plans are kept until a setting changes: a mail then only looks its own up."""
 
 
 PolicyFor = Callable[[str], TlsPolicy]
@@ -67,7 +70,10 @@ def planner(
         )
         return Plan(route.relays, terms, ourselves(control), _unreadable(control))
 
-    return plan
+    if policy_for:
+        return plan  # nobody says when that changes
+    known = lru_cache(REMEMBERED)(lambda destination, _changes: plan(destination))
+    return lambda destination: known(destination, control.changes)
 
 
 def _unreadable(control: Control) -> str:

@@ -1,5 +1,6 @@
 """What telling and reading events need of a bus, on both adapters; and who may tell."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -108,8 +109,10 @@ async def test_a_bus_without_a_server_knows_it(bus: NatsBus, nats_server: NatsSe
 async def test_events_survive_a_stop_of_the_server(bus: NatsBus, nats_server: NatsServer) -> None:
     await bus.tell("event.mail.abc", b"kept")
     await rounds(bus, 1)
+    back = asyncio.create_task(bus.reconnected())
     nats_server.stop()
     nats_server.start()
+    await back  # a question that went to the old server would wait for its answer
     async with reading(bus.follow(STREAM, subjects.EVENT_ANY)) as items:
         assert [s.data for s in await until_caught_up(items)] == [b"kept"]
 

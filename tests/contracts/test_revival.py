@@ -20,8 +20,8 @@ IN_A_BLOCK = 256
 
 
 async def killed_and_started(server: NatsServer, bus: NatsBus) -> NatsBus:
+    await bus.close()  # first: nats-py would wait 10 s for a server that it has not missed yet
     server.kill()
-    await bus.close()
     server.start()
     return await server.connect()
 

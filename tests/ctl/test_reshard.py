@@ -171,8 +171,8 @@ class Queue:
 
 
 @pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ANSWERS_WITHIN", 0.03)
+def _nobody_is_there_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWERS_WITHIN", 0.001)
 
 
 @pytest.fixture
@@ -304,7 +304,11 @@ async def test_of_two_records_of_one_unit_the_one_tried_more_often_stays(queue: 
     assert found.record == further.record
 
 
-async def test_it_is_refused_while_somebody_works(queue: Queue) -> None:
+async def test_it_is_refused_while_somebody_works(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWERS_WITHIN", 0.1)
+
     async def here(_subject: str, _data: bytes) -> bytes:
         return b"[]"
 

@@ -170,6 +170,12 @@ def logged(level: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
+def test_a_timestamp_is_utc_with_microseconds() -> None:
+    assert maillog._timestamp(1_795_444_492_000_001_999) == "2026-11-23T14:34:52.000001Z"
+    assert maillog._timestamp(1_795_444_492_999_999_999) == "2026-11-23T14:34:52.999999Z"
+    assert maillog._timestamp(1_795_444_493_000_000_000) == "2026-11-23T14:34:53.000000Z"
+
+
 def test_lines_are_json_with_time_level_and_service() -> None:
     back, away, bug = logged("info")
     assert (back["event"], back["level"], back["service"]) == ("bus.back", "info", "smtpd")
