@@ -112,7 +112,7 @@ async def test_relays_are_tried_in_the_order_written(zone: DnsServer) -> None:
 async def test_relays_that_dns_does_not_know_wait_for_their_repair(zone: DnsServer) -> None:
     outcome = await attempt(courier(zone, settings(smtproutes=":no.example,absent.example")))
     text = "Sorry, I couldn't find an address of no.example, the relay in smtproutes. (#4.3.5)"
-    assert outcome == Deferred(text=text, status="4.3.5")
+    assert outcome == Deferred(text=text, status="4.3.5", unasked=True)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ async def test_a_source_this_machine_does_not_have_is_held_against_nobody(
         "Sorry, I can't make an SMTP connection: the fault is here. (#4.3.5)"
         "/127.0.0.1: this machine has no address 192.0.2.9"
     )
-    assert await attempt(remote) == Deferred(text=text, status="4.3.5")
+    assert await attempt(remote) == Deferred(text=text, status="4.3.5", unasked=True)
     assert isinstance(remote.health, Heard)
     assert remote.health.told == []
 
