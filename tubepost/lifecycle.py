@@ -62,7 +62,9 @@ def after_attempt(
         state=State.HELD if still_held else state,
         recipients=recipients,
         attempts=attempts,
-        next_attempt=rules.next_attempt(born, now, record.channel, attempts, chance),
+        next_attempt=now
+        if any(o.at_once for o in deferred)
+        else rules.next_attempt(born, now, record.channel, attempts, chance),
         unreachable=any(o.no_connection for o in deferred),
         opens=max((o.not_before for o in deferred), default=0.0),
         throttled=any(o.kind == RATE_LIMITED for o in deferred),
@@ -80,7 +82,7 @@ def _after_outcome(
             return _said(recipient, fate, outcome.text, outcome)
         case Failed():
             return _said(recipient, Fate.FAILED, outcome.text, outcome)
-        case Deferred() if not last:
+        case Deferred() if not last or outcome.at_once:
             return _said(recipient, recipient.fate, outcome.text, outcome)
         case Deferred():
             text = outcome.text[: MAX_REPLY - len(retry.EXPIRED) - 1] + "/" + retry.EXPIRED

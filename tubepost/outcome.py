@@ -51,6 +51,7 @@ class Deferred:
     reply: str = ""  # what the peer said, for Diagnostic-Code; empty where no peer spoke
     no_connection: bool = False  # the destination itself could not be reached
     unasked: bool = False  # no host of it was asked: a fault of ours, or of DNS
+    at_once: bool = False  # others of this mail were taken: the next try comes without a wait
     not_before: float = 0.0  # no host of it is tried before this instant (seconds since 1970)
     phase: str = field(default="", compare=False)  # events.Phase of remote, `dns`, `connect`
     kind: str = ""  # in one word what kind of trouble it is: reply_kinds

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.remote.connection import TryNext
-from services.remote.elsewhere import last_resort, left_of
+from services.remote.elsewhere import at_once_elsewhere, delivers, last_resort, left_of
 from services.remote.health import Health, Unknown, all_wait_until
 from services.remote.mx import Found, Host, Resolver
 from services.remote.plan import Plan, Planner
@@ -79,6 +79,8 @@ class RemoteCourier:
             if result.end is not None:
                 self.health.answered(host)
                 judged |= timed(result.end.outcomes, seconds)
+                if delivers(judged) and host is not hosts[-1]:
+                    return judged | at_once_elsewhere(result.end)
                 envelope = left_of(envelope, result.end)
             elif result.host_fault:
                 self.health.failed(host, result.reason, connected=result.connected)

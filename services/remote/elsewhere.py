@@ -10,13 +10,38 @@ from dataclasses import replace
 
 from services.remote.connection import TryNext
 from services.remote.events import MailEnd
-from tubepost.outcome import Deferred, Failed, Outcome
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import Envelope
 
 
 def left_of(envelope: Envelope, end: MailEnd) -> Envelope:
     """For the next host. Who has an answer of this one, good or bad, is not asked about again."""
     return replace(envelope, recipients=tuple(r for r in envelope.recipients if r in end.elsewhere))
+
+
+def delivers(judged: Mapping[str, Outcome]) -> bool:
+    """Whether the queue has to know of these outcomes before another host is asked: should that
+    hang, and we be stopped meanwhile, somebody would get the mail twice."""
+    return any(isinstance(outcome, Delivered) for outcome in judged.values())
+
+
+def at_once_elsewhere(end: MailEnd) -> dict[str, Outcome]:
+    """Those that are left, deferred until the next attempt, which comes at once: it finds nobody
+    else to ask this host about, and goes on to the next one."""
+    return {recipient: _at_once(end.outcomes[recipient]) for recipient in end.elsewhere}
+
+
+def _at_once(outcome: Outcome) -> Outcome:
+    if not isinstance(outcome, Failed):
+        return outcome
+    return Deferred(
+        text=outcome.text,
+        status=f"4{outcome.status[1:]}",
+        peer=outcome.peer,
+        reply=outcome.reply,
+        phase=outcome.phase,
+        at_once=True,
+    )
 
 
 def broke(end: MailEnd) -> bool:

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
 
 from services.remote.connection import NotTaken, Session, TryNext
 from services.remote.elsewhere import broke, joined, left_of
@@ -17,7 +16,7 @@ from services.remote.meter import Meter, Uncounted
 from services.remote.mx import Host
 from services.remote.terms import Terms
 from services.remote.tls_fallbacks import Fallbacks
-from services.remote.too_many import left_over
+from services.remote.too_many import at_once_for_the_rest
 from tubepost import remote_values
 from tubepost.control import Control
 from tubepost.outcome import Outcome
@@ -102,20 +101,9 @@ class Pool:
     async def send(
         self, host: Host, terms: Terms, envelope: Envelope, body: bytes
     ) -> Mapping[str, Outcome] | TryNext:
-        """One mail to one host: an outcome for each recipient, or TryNext.
-
-        More transactions than one where the host takes only so many recipients in each.
-        """
+        """One mail to one host: an outcome for each recipient, or TryNext."""
         outcomes = await self._transaction(host, terms, envelope, body)
-        if isinstance(outcomes, TryNext):
-            return outcomes
-        rest = left_over(outcomes)
-        while rest:
-            more = await self._transaction(host, terms, replace(envelope, recipients=rest), body)
-            if isinstance(more, TryNext):
-                break  # they stay deferred
-            outcomes, rest = {**outcomes, **more}, left_over(more)
-        return outcomes
+        return outcomes if isinstance(outcomes, TryNext) else at_once_for_the_rest(outcomes)
 
     async def _transaction(
         self, host: Host, terms: Terms, envelope: Envelope, body: bytes

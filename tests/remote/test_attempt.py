@@ -183,6 +183,27 @@ async def test_smtputf8_is_looked_for_at_every_host(
         assert outcome.status == "5.6.7"
 
 
+async def test_who_was_delivered_to_is_known_to_the_queue_before_another_host_is_asked(
+    zone: DnsServer,
+) -> None:
+    """Should the other host hang, and the worker be stopped: nobody gets the mail twice."""
+    ann, jose = "a@backup.example", "jos\xe9@backup.example"
+    both = replace(mail("backup.example"), recipients=(ann, jose), smtputf8=True)
+    plain, wide = MemoryPeer(ehlo=PLAIN), MemoryPeer(ehlo=UTF8)
+    async with listening(speaking(wide)) as port:
+        server = listening(speaking(plain), "127.0.0.2", port)
+        async with server:
+            first = await courier(zone, port).deliver(both)
+            assert wide.lines == []
+            second = await courier(zone, port).deliver(replace(both, recipients=(jose,)))
+    assert isinstance(first[ann], Delivered)
+    rest = first[jose]
+    assert isinstance(rest, Deferred)
+    assert (rest.at_once, rest.status) == (True, "4.6.7")
+    assert isinstance(second[jose], Delivered)
+    assert (len(plain.bodies), len(wide.bodies)) == (1, 1)
+
+
 SMALL = b"250-peer.example\r\n250 SIZE 3\r\n"
 
 

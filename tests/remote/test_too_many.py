@@ -1,11 +1,21 @@
-"""Recipients that are left over for a further transaction. A table."""
+"""Recipients that are left over for a transaction of their own, at once. A table."""
 
 import pytest
 
-from services.remote.too_many import left_over, not_for_good
+from services.remote.too_many import at_once_for_the_rest, not_for_good
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 
 TAKEN = Delivered(text="taken")
+
+
+def left_over(outcomes: dict[str, Outcome]) -> tuple[str, ...]:
+    """Those that are due again at once. All others keep their outcome."""
+    marked = at_once_for_the_rest(outcomes)
+    again = tuple(r for r, o in marked.items() if isinstance(o, Deferred) and o.at_once)
+    assert {r: o for r, o in marked.items() if r not in again} == {
+        r: o for r, o in outcomes.items() if r not in again
+    }
+    return again
 
 
 def deferred(reply: str, status: str) -> Deferred:
