@@ -2,7 +2,7 @@
 
 import time
 
-from services.remote import api, hosts_api, probe_api, tls
+from services.remote import hosts_api, probe_api, suppressions_api, tls
 from services.remote.attempt import RemoteCourier
 from services.remote.host_health import SharedHealth
 from services.remote.metering import Metering
@@ -34,7 +34,7 @@ async def serve(settings: Settings, context: Context) -> None:
             await control.mirror.loaded.wait()
             metering, suppressions = Metering(time.monotonic), Suppressions(bus, time.time)
             context.before_metrics.append(metering.measure)
-            context.app.include_router(api.router(suppressions, control, time.time))
+            context.app.include_router(suppressions_api.router(suppressions, control, time.time))
             health = SharedHealth(bus, time.time, lambda: control.get(remote_values.HOSTBACKOFF))
             context.app.include_router(hosts_api.router(health))
             context.before_metrics.append(health.measure)

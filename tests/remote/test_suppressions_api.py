@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from services.remote.api import router
 from services.remote.app import serve
 from services.remote.settings import Settings
 from services.remote.suppressions import Suppressions
+from services.remote.suppressions_api import router
 from tests.contracts.reading import PATIENCE
 from tests.fakes import FakeClock, MemoryBus
 from tests.nats_server import NatsServer
