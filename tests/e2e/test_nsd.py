@@ -8,12 +8,12 @@ import pytest
 
 from services.remote.mx import DnsResolver
 from tests.e2e.tools import require
-from tubepost.dns_client import DnsClient
+from tubepost.dns_client import MAX_HOSTS, DnsClient
 from tubepost.outcome import Deferred, Failed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-BIG = "\n".join(f"big IN MX 10 {'x' * 50}-{i}.mx" for i in range(60))
+BIG = "\n".join(f"big IN MX 10 {'x' * 50}-{i}.mx" for i in range(MAX_HOSTS))
 ZONE = f"""
 $ORIGIN example.
 $TTL 300
@@ -104,4 +104,4 @@ async def test_why_there_is_none(port: int, domain: str, status: str) -> None:
 async def test_an_answer_too_long_for_udp(port: int) -> None:
     found = await DnsClient(["127.0.0.1"], port=port).records("big.example", "MX")
     assert isinstance(found, list)
-    assert len(found) == 60
+    assert len(found) == MAX_HOSTS
