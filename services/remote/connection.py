@@ -1,6 +1,6 @@
 """One SMTP session with another host: how it begins, mails over it, how it ends.
 
-It decides nothing about mail: what octets mean is smtp_client's, which host comes next attempt's.
+It decides nothing about mail: what octets mean is smtp.client's, which host comes next attempt's.
 """
 
 import asyncio
@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.remote.announced import mail_max
 from services.remote.connect_errors import local_fault, reason
-from services.remote.events import MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.link import Link, connect
 from services.remote.mx import Host
-from services.remote.smtp_client import SmtpClient
+from services.remote.smtp.announced import mail_max
+from services.remote.smtp.client import SmtpClient
+from services.remote.smtp.events import MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.terms import Terms
 from services.remote.tls import LOST, TlsError, TlsProblem, refusal
 from services.remote.tls_fallbacks import Fallbacks

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from services.remote.connection import TryNext
-from services.remote.events import MailEnd
+from services.remote.smtp.events import MailEnd
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import Envelope
 

@@ -8,9 +8,9 @@ import socket
 from collections import deque
 from typing import cast
 
-from services.remote.events import Event, Phase, StartTls
 from services.remote.mx import Host
-from services.remote.smtp_client import SmtpClient
+from services.remote.smtp.client import SmtpClient
+from services.remote.smtp.events import Event, Phase, StartTls
 from services.remote.terms import Terms
 from services.remote.tls import LOST, Secured, TlsError, context, failure, secured, server_name
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from services.remote.events import Phase
+from services.remote.smtp.events import Phase
 from services.remote.suppressions import Suppression, Suppressions
 from tubepost import maillog, remote_values
 from tubepost.control import Control

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.remote.events import Phase
+from services.remote.smtp.events import Phase
 from tubepost.smtproutes import Login
 from tubepost.tls_policy import OPPORTUNISTIC, Level, TlsPolicy
 

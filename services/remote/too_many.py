@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeGuard
 
-from services.remote.events import Phase
+from services.remote.smtp.events import Phase
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.reply_kinds import kind_of
 

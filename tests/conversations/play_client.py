@@ -23,8 +23,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
-from services.remote.smtp_client import SmtpClient
+from services.remote.smtp.client import SmtpClient
+from services.remote.smtp.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.terms import Dialect
 from tests.conversations.play import ConversationError, Line, unescaped
 from tubepost.outcome import Deferred, Delivered, Outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.remote import sentences
+from services.remote.smtp import sentences
 from tests.conversations.play import ConversationError
 from tests.conversations.play_client import play
 

@@ -1,6 +1,6 @@
 """docs/outcomes.md lists every phase and every kind of trouble, in the words of the code."""
 
-from services.remote.events import Phase
+from services.remote.smtp.events import Phase
 from tests.docs.pages import names, table, text
 from tubepost.reply_kinds import KINDS
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.remote.attempt import RemoteCourier
-from services.remote.events import Phase
 from services.remote.idle import Limits
 from services.remote.mx import DnsResolver
 from services.remote.plan import Plan
 from services.remote.pool import Pool
+from services.remote.smtp.events import Phase
 from services.remote.terms import Source, Terms
 from tubepost.delivery import Mail
 from tubepost.outcome import Outcome

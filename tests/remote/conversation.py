@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.remote.events import Event, MailEnd
-from services.remote.smtp_client import SmtpClient
+from services.remote.smtp.client import SmtpClient
+from services.remote.smtp.events import Event, MailEnd
 from tests.remote.smtp_peer import GREETING, PIPELINING, PLAIN, MemoryPeer
 from tubepost.outcome import Delivered, Outcome
 from tubepost.record import Envelope

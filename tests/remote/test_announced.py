@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from services.remote.announced import mail_max
+from services.remote.smtp.announced import mail_max
 
 
 @pytest.mark.parametrize(

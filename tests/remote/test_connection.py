@@ -15,8 +15,8 @@ from aiosmtpd.smtp import Envelope as Received
 from aiosmtpd.smtp import Session as PeerSession
 
 from services.remote.connection import Session, TryNext
-from services.remote.events import Phase
 from services.remote.mx import Host
+from services.remote.smtp.events import Phase
 from services.remote.terms import Source, Terms
 from tests.remote.smtp_peer import (
     GREETING,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from services.remote.connection import TryNext
-from services.remote.events import Phase
 from services.remote.mx import Host
+from services.remote.smtp.events import Phase
 from services.remote.terms import Source, Terms
 from tests.remote.smtp_peer import (
     GREETING,

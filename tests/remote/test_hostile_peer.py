@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.remote.events import Phase
+from services.remote.smtp.events import Phase
 from services.remote.terms import Terms
 from tests.remote.attempts import TERMS, Attempts
 from tests.remote.hostile_peer import AT_EASE, EXTENSIONS, GREETING, IN_MAIL, HostilePeer, Misdeed

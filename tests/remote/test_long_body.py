@@ -3,10 +3,10 @@
 import asyncio
 from email import message_from_bytes
 
-from services.remote.commands import with_line_ends
 from services.remote.connection import LONG, NotTaken, Session
 from services.remote.mx import Host
-from services.remote.seven_bit import MAX_LINE, SLICE, as_seven_bit
+from services.remote.smtp.commands import with_line_ends
+from services.remote.smtp.seven_bit import MAX_LINE, SLICE, as_seven_bit
 from tests.remote.smtp_peer import PLAIN, TERMS, MemoryPeer, listening, speaking
 from tubepost.outcome import Delivered
 from tubepost.record import Envelope

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.remote.events import Phase
-from services.remote.replies import MAX_LINE, MAX_LINES, Reply, ReplyError, ReplyReader, judged
+from services.remote.smtp.events import Phase
+from services.remote.smtp.replies import MAX_LINE, MAX_LINES, Reply, ReplyError, ReplyReader, judged
 from tubepost.outcome import Deferred, Failed
 
 

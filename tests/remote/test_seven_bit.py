@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.remote.seven_bit import as_seven_bit
+from services.remote.smtp.seven_bit import as_seven_bit
 
 UMLAUTS = "Grüße".encode()
 

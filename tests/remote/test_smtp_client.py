@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.remote.events import (
+from services.remote.smtp.client import SmtpClient
+from services.remote.smtp.events import (
     Phase,
     Ready,
     StartTls,
     Unusable,
 )
-from services.remote.smtp_client import SmtpClient
 from tests.remote.conversation import (
     ACCEPTED,
     BODY,

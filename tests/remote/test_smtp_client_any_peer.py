@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.remote.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
-from services.remote.smtp_client import SmtpClient
+from services.remote.smtp.client import SmtpClient
+from services.remote.smtp.events import Event, MailEnd, Phase, Ready, StartTls, Unusable
 from services.remote.terms import Dialect
 from tests.remote.conversation import IP, sent
 from tests.remote.smtp_peer import GREETING, PIPELINING, PLAIN, STARTTLS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.remote.events import Phase
+from services.remote.smtp.events import Phase
 from tests.remote.conversation import ACCEPTED, EHLOS, ENVELOPE, IP, Conversation
 from tests.remote.smtp_peer import MemoryPeer
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.remote.events import (
+from services.remote.smtp.events import (
     MailEnd,
     Phase,
     Unusable,

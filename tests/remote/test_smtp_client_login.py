@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.remote.events import Phase, Ready, StartTls, Unusable
-from services.remote.smtp_client import SmtpClient
+from services.remote.smtp.client import SmtpClient
+from services.remote.smtp.events import Phase, Ready, StartTls, Unusable
 from services.remote.terms import Dialect
 from tests.remote.conversation import IP, Conversation
 from tests.remote.smtp_peer import GREETING, PLAIN, MemoryPeer

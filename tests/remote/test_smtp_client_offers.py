@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.remote.events import Phase, Unusable
-from services.remote.smtp_client import SmtpClient
+from services.remote.smtp.client import SmtpClient
+from services.remote.smtp.events import Phase, Unusable
 from services.remote.terms import Dialect
 from tests.remote.conversation import BODY, ENVELOPE, IP, Conversation
 from tests.remote.smtp_peer import PIPELINING, PLAIN, MemoryPeer

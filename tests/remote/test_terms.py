@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.remote.events import Phase
+from services.remote.smtp.events import Phase
 from services.remote.terms import PATIENCE, Source, Terms
 from tubepost.smtproutes import Login
 from tubepost.tls_policy import Level, TlsPolicy

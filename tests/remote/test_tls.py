@@ -12,9 +12,9 @@ import uvloop
 from prometheus_client import REGISTRY
 
 from services.remote.connection import Session, TryNext
-from services.remote.events import Phase
 from services.remote.mx import Host
 from services.remote.pool import Pool
+from services.remote.smtp.events import Phase
 from services.remote.terms import Source, Terms
 from services.remote.tls_fallbacks import Fallbacks
 from tests.remote.authority import Authority, TlsPeer

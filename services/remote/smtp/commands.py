@@ -4,8 +4,8 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
-from services.remote import sentences
-from services.remote.events import Phase
+from services.remote.smtp import sentences
+from services.remote.smtp.events import Phase
 from tubepost import dsn
 from tubepost.outcome import Failed
 from tubepost.record import Envelope, Wish

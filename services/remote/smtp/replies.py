@@ -1,12 +1,12 @@
 """SMTP replies: reading them from octets, and what they mean for a recipient. Pure; no I/O.
 
-Nothing here knows which command a reply answers: that is smtp_client's.
+Nothing here knows which command a reply answers: that is client's.
 """
 
 import re
 from typing import NamedTuple
 
-from services.remote.events import Phase
+from services.remote.smtp.events import Phase
 from tubepost.outcome import MAX_TEXT, REMOTE_SAID, Deferred, Failed, one_line, status_of
 
 MAX_LINE = 4096

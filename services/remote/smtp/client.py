@@ -13,8 +13,8 @@ of the command it would answer ends the session. Sources: RFC 5321, 1870 (SIZE),
 
 from collections.abc import Callable, Mapping
 
-from services.remote import sentences
-from services.remote.commands import (
+from services.remote.smtp import sentences
+from services.remote.smtp.commands import (
     Command,
     dot_stuffed,
     elsewhere,
@@ -22,14 +22,14 @@ from services.remote.commands import (
     refused_addresses,
     with_line_ends,
 )
-from services.remote.dialogue import Dialogue
-from services.remote.events import Event, MailEnd, Phase, StartTls, Unusable
-from services.remote.greeting import Greeting
-from services.remote.login import secrets
-from services.remote.replies import CLOSING, Reply, ReplyError
-from services.remote.seven_bit import as_seven_bit
+from services.remote.smtp.dialogue import Dialogue
+from services.remote.smtp.events import Event, MailEnd, Phase, StartTls, Unusable
+from services.remote.smtp.greeting import Greeting
+from services.remote.smtp.login import secrets
+from services.remote.smtp.replies import CLOSING, Reply, ReplyError
+from services.remote.smtp.seven_bit import as_seven_bit
+from services.remote.smtp.transaction import Transaction
 from services.remote.terms import Dialect
-from services.remote.transaction import Transaction
 from tubepost import reply_kinds
 from tubepost.outcome import REMOTE_SAID, Deferred
 from tubepost.record import Envelope

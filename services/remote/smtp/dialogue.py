@@ -1,14 +1,14 @@
 """Whose turn it is: commands go out, replies come in, and each reply belongs to one command. Pure.
 
-It knows no mail and judges nothing: what a reply means is smtp_client's.
+It knows no mail and judges nothing: what a reply means is client's.
 """
 
 from collections import deque
 from collections.abc import Iterable
 
-from services.remote.commands import Command
-from services.remote.events import Phase
-from services.remote.replies import GO_ON, Reply, ReplyError, ReplyReader
+from services.remote.smtp.commands import Command
+from services.remote.smtp.events import Phase
+from services.remote.smtp.replies import GO_ON, Reply, ReplyError, ReplyReader
 
 PIECE = 64 * 1024
 """Octets of a body handed out at once."""

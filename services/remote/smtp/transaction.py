@@ -1,14 +1,14 @@
 """One mail in a session: who was asked for, what each recipient's outcome is. Pure.
 
-It knows no octets: smtp_client tells it what a reply was the answer to.
+It knows no octets: client tells it what a reply was the answer to.
 """
 
 from collections.abc import Mapping
 
-from services.remote import sentences
-from services.remote.commands import elsewhere
-from services.remote.events import MailEnd, Phase
-from services.remote.replies import Reply, judged
+from services.remote.smtp import sentences
+from services.remote.smtp.commands import elsewhere
+from services.remote.smtp.events import MailEnd, Phase
+from services.remote.smtp.replies import Reply, judged
 from services.remote.too_many import not_for_good
 from tubepost.outcome import REMOTE_SAID, Deferred, Delivered, Failed, Outcome
 

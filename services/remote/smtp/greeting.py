@@ -1,17 +1,17 @@
 """From the banner to the moment when a mail may be sent: EHLO, STARTTLS, AUTH. Pure.
 
-Each reply has exactly one consequence, the next command or an event; smtp_client carries both out.
+Each reply has exactly one consequence, the next command or an event; client carries both out.
 
     banner -> ehlo (helo, lhlo) -> [starttls -> handshake -> ehlo] -> [auth ...] -> Ready
 """
 
 from collections.abc import Callable, Mapping
 
-from services.remote import sentences
-from services.remote.commands import Command, is_unsendable
-from services.remote.events import Phase, Ready, StartTls, Unusable
-from services.remote.login import CANCEL, exchange
-from services.remote.replies import Reply, told
+from services.remote.smtp import sentences
+from services.remote.smtp.commands import Command, is_unsendable
+from services.remote.smtp.events import Phase, Ready, StartTls, Unusable
+from services.remote.smtp.login import CANCEL, exchange
+from services.remote.smtp.replies import Reply, told
 from services.remote.terms import Dialect
 from tubepost.outcome import status_of
 from tubepost.smtproutes import Login
