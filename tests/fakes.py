@@ -5,12 +5,12 @@ The bus keeps what the ports promise and nothing more: one process, no disk, no 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tubepost import subjects
 from tubepost.errors import Conflict, StoreFull, Unavailable
-from tubepost.ports import CaughtUp, Clock, Stored
+from tubepost.ports import CaughtUp, Clock, Stored, Write
 from tubepost.provision import DUPLICATE_WINDOW
 
 Handler = Callable[[str, bytes], Awaitable[bytes | None]]
@@ -122,17 +122,41 @@ class MemoryBus:
             raise Conflict(f"{subject} is not at {expect}")
         if self.full:
             raise StoreFull("the store is full")
-        if replace or name.startswith("KV_"):
-            for old in there:
-                del stream.messages[old.seq]
-        stream.last += 1
-        stored = Stored(subject, stream.last, dict(headers or {}), data, self._clock())
-        stream.keep(stored, self._clock())
+        self._put(stream, subject, data, headers or {}, replace=replace)
         if msg_id is not None:
             stream.ids[msg_id] = (stream.last, self._clock())
         if ttl is not None or name == subjects.bucket_stream(subjects.RELAY):
             stream.ends[stream.last] = self._clock() + (ttl or RELAY_WINDOW)
         return stream.last
+
+    def _put(
+        self,
+        stream: _Stream,
+        subject: str,
+        data: bytes,
+        headers: Mapping[str, str],
+        *,
+        replace: bool = False,
+    ) -> int:
+        if replace or subject.startswith("$KV."):
+            for old in stream.of(subject):
+                del stream.messages[old.seq]
+        stream.last += 1
+        stored = Stored(subject, stream.last, dict(headers), data, self._clock())
+        stream.keep(stored, self._clock())
+        return stream.last
+
+    async def append_all(self, writes: Sequence[Write]) -> int:
+        stream = await self._stream(_stream_of(writes[0].subject))
+        for write in writes:
+            there = stream.of(write.subject)
+            if write.expect is not None and write.expect != (there[-1].seq if there else 0):
+                raise Conflict(f"{write.subject} is not at {write.expect}")
+        if self.full:
+            raise StoreFull("the store is full")
+        for write in writes:
+            last = self._put(stream, write.subject, write.data, write.headers)
+        return last
 
     async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
         found = (await self._stream(stream)).of(subject)

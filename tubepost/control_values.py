@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from tubepost import destination_limits, remote_values, retry, smtp_values
+from tubepost import destination_limits, local_values, remote_values, retry, smtp_values
 from tubepost.errors import NotFound
 from tubepost.setting import Setting, domain, mailbox, number, one_line
 
@@ -84,6 +84,7 @@ SETTINGS: Mapping[str, Setting[Any]] = {
         *globals().values(),
         *vars(smtp_values).values(),
         *vars(remote_values).values(),
+        *vars(local_values).values(),
     )
     if isinstance(found, Setting)
 }

@@ -44,22 +44,33 @@ class Bucket:
         """The value and its revision; None where there is none, or a tombstone."""
         stream, subject = subjects.bucket_stream(self.name), subjects.bucket_key(self.name, key)
         stored = await self._bus.read(stream, subject, leader=leader)
-        value = _value(stored) if stored else None
+        value = value_in(stored) if stored else None
         return (value, stored.seq) if stored and value is not None else None
+
+    async def last(self, key: str) -> tuple[Value | None, int]:
+        """By the leader's word: the value, None where there is none, and what to `expect`."""
+        stream, subject = subjects.bucket_stream(self.name), subjects.bucket_key(self.name, key)
+        stored = await self._bus.read(stream, subject, leader=True)
+        return (value_in(stored), stored.seq) if stored else (None, 0)
 
     async def put(self, key: str, value: Value | None, *, expect: int | None = None) -> int:
         """Writes a value, or a tombstone for None; the new revision."""
-        data = json.dumps(value).encode() if value is not None else b""
-        return await self._bus.append(subjects.bucket_key(self.name, key), data, expect=expect)
+        subject = subjects.bucket_key(self.name, key)
+        return await self._bus.append(subject, encoded(value), expect=expect)
 
 
 class Mirror:
-    """The whole bucket in memory, kept up to date: `values` maps key to (value, revision)."""
+    """A bucket, or its `keys`, in memory, kept up to date: `values`: key -> (value, revision)."""
 
     def __init__(
-        self, bus: Bus, bucket: str, on_change: Callable[[str, Value | None], None] | None = None
+        self,
+        bus: Bus,
+        bucket: str,
+        on_change: Callable[[str, Value | None], None] | None = None,
+        *,
+        keys: str = ">",
     ) -> None:
-        self._bus, self._bucket, self._on_change = bus, bucket, on_change
+        self._bus, self._bucket, self._on_change, self._keys = bus, bucket, on_change, keys
         self.values: dict[str, tuple[Value, int]] = {}
         self.revisions: dict[str, int] = {}
         self.listeners: list[Callable[[], None]] = []
@@ -69,7 +80,8 @@ class Mirror:
 
     async def run(self) -> None:
         """Follows the bucket for ever."""
-        stream, every = subjects.bucket_stream(self._bucket), subjects.bucket_key(self._bucket, ">")
+        stream = subjects.bucket_stream(self._bucket)
+        every = subjects.bucket_key(self._bucket, self._keys)
         async for item in self._bus.follow(stream, every):
             if isinstance(item, CaughtUp):
                 self.loaded.set()
@@ -86,7 +98,7 @@ class Mirror:
 
     async def _apply(self, stored: Stored) -> None:
         key = stored.subject.removeprefix(subjects.bucket_key(self._bucket, ""))
-        value = _value(stored)
+        value = value_in(stored)
         if value is None:
             self.values.pop(key, None)
         else:
@@ -101,6 +113,12 @@ class Mirror:
             self._news.notify_all()
 
 
-def _value(stored: Stored) -> Value | None:
+def encoded(value: Value | None) -> bytes:
+    """As it stands in a bucket; a tombstone for None."""
+    return json.dumps(value).encode() if value is not None else b""
+
+
+def value_in(stored: Stored) -> Value | None:
+    """None for a tombstone."""
     value: Value | None = json.loads(stored.data) if stored.data else None
     return value

@@ -164,6 +164,11 @@ def bus_error(why: str) -> None:
     _log.warning("bus.error", why=why)
 
 
+def entry_unreadable(name: str, why: str) -> None:
+    """A domain of the directory is none this release can read: it stays as it was."""
+    _log.error("directory.unreadable", name=name, why=why)
+
+
 def bug(where: str) -> None:
     """An exception nobody expected; call it while handling it. The mail in hand is kept."""
     metrics.BUGS.inc()

@@ -8,7 +8,8 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,7 @@ from tubepost.errors import Conflict, StoreFull, Unavailable
 from tubepost.nats_headers import HeaderClient
 from tubepost.nats_pull import NETWORK_ERRORS, JobSource, follow
 from tubepost.nats_requests import Requests
-from tubepost.ports import CaughtUp, Job, Stored
+from tubepost.ports import CaughtUp, Job, Stored, Write
 from tubepost.tasks import heed_cancellation
 
 TIMEOUT = 4.0
@@ -125,6 +126,20 @@ class NatsBus:
             all_headers["Nats-TTL"] = f"{ttl:g}s"
         answer = await self._call(subject, data, all_headers or None)
         return int(_checked(answer.data)["seq"])
+
+    async def append_all(self, writes: Sequence[Write]) -> int:
+        """See ports.Bus. An atomic batch (ADR-50): the server stores nothing before its last."""
+        name = secrets.token_hex(16)
+        for number, write in enumerate(writes, 1):
+            headers = {**write.headers, "Nats-Batch-Id": name, "Nats-Batch-Sequence": str(number)}
+            if write.expect is not None:
+                headers["Nats-Expected-Last-Subject-Sequence"] = str(write.expect)
+            if number == len(writes):
+                headers["Nats-Batch-Commit"] = "1"
+            answer = await self._call(write.subject, write.data, headers)
+            if number == len(writes) or answer.data:
+                last = int(_checked(answer.data)["seq"])
+        return last
 
     async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
         """See ports.Bus."""

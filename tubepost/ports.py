@@ -4,7 +4,7 @@ Two adapters exist: tubepost.nats_bus on a real nats-server, tests/fakes.py in m
 suite (tests/contracts) holds both to what is written here.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +26,16 @@ class Stored:
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
     """In a `follow`: everything stored when it began (or began again) has now been seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One message of an `append_all`; `expect` as in `append`."""
+
+    subject: str
+    data: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    expect: int | None = None
 
 
 class Job(Protocol):
@@ -75,6 +85,14 @@ class Bus(Protocol):
         `msg_id`: a repeat within the duplicate window is not stored again. `expect`: the sequence
         of the subject's last message (0 = none), else Conflict. `replace`: ends older messages of
         the subject with a mark on disk. `ttl`: seconds to live. StoreFull where there is no room.
+        """
+        ...
+
+    async def append_all(self, writes: Sequence[Write]) -> int:
+        """Stores all messages or none, up to 1000, each on a subject of its own in one stream.
+
+        Returns the sequence of the last; the others have those before it, in order. Durable when
+        it returns. Raises Conflict where one of the expectations does not hold, StoreFull.
         """
         ...
 

@@ -36,6 +36,11 @@ MAX_HOSTS = 10_000
 HOSTS_AGE = 3 * 3600.0
 """Seconds; more than a host is backed off and remembered."""
 
+HISTORY = 16
+"""Changes kept of each key of the directory: who changed what."""
+
+_DIRECTORY = subjects.bucket_stream(subjects.DIRECTORY)
+
 NO_ROOM = {10023, 10028, 10047}
 """The server's codes for: what this stream may take at most is more than is left."""
 
@@ -63,7 +68,8 @@ async def provision(client: Client, plan: Plan) -> bool:
     created = set()
     with _unavailable("cannot make the streams"):
         for config in _buckets(plan):
-            await _made(js, config)
+            if not await _made(js, config) and config.name == _DIRECTORY:
+                await _bring_up_to_date(js, config)
         shard_count.check(await _count(js, plan.shards), plan.shards)
         for config in streams(plan):
             if await (_made_if_room if config.name == subjects.EVENTS else _made)(js, config):
@@ -187,6 +193,16 @@ async def _made(js: JetStreamContext, config: StreamConfig) -> bool:
     return False
 
 
+async def _bring_up_to_date(js: JetStreamContext, wanted: StreamConfig) -> None:
+    """The directory of an earlier release: no changes of several keys at once, and no history."""
+    there = (await js.stream_info(str(wanted.name))).config
+    if there.allow_atomic and there.max_msgs_per_subject == wanted.max_msgs_per_subject:
+        return
+    there.allow_atomic = True
+    there.max_msgs_per_subject = wanted.max_msgs_per_subject
+    await js.update_stream(there)
+
+
 async def _made_if_room(js: JetStreamContext, config: StreamConfig) -> bool:
     """As `_made`; without room for this stream only the lives of mails stay unwritten."""
     try:
@@ -287,9 +303,11 @@ def _buckets(plan: Plan) -> list[StreamConfig]:
         storage=StorageType.FILE if alone else StorageType.MEMORY,
         **({"persist_mode": PersistMode.ASYNC} if alone else {}),
     )
-    lasting = (subjects.DIRECTORY, subjects.CONTROL, subjects.PAUSES, subjects.SECRETS)
+    lasting = (subjects.CONTROL, subjects.PAUSES, subjects.SECRETS)
     suppressed = bucket(subjects.SUPPRESSED, max_age=float(remote_values.LONGEST_SUPPRESSION))
-    return [relay, suppressed, *(bucket(name) for name in lasting), _hosts(plan)]
+    directory = bucket(subjects.DIRECTORY, allow_atomic=True)
+    directory.max_msgs_per_subject = HISTORY
+    return [relay, suppressed, directory, *(bucket(name) for name in lasting), _hosts(plan)]
 
 
 def _hosts(plan: Plan) -> StreamConfig:

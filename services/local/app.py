@@ -10,6 +10,7 @@ from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.directory import Directory
 from tubepost.mailstore import MailStore
+from tubepost.resolver import Resolver
 from tubepost.runtime import Context
 from tubepost.shard_count import agreed
 from tubepost.tasks import background
@@ -24,12 +25,12 @@ async def serve(settings: Settings, context: Context) -> None:
         control, directory, writer = Control(bus, settings.hostname), Directory(bus), Writer()
         async with background(control.run(), directory.run(), writer.run()):
             await control.mirror.loaded.wait()
-            await directory.mirror.loaded.wait()
+            await directory.loaded()
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.LOCAL,
-                LocalCourier(directory, settings.mail_root, writer),
+                LocalCourier(Resolver(directory, control), settings.mail_root, writer),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,

@@ -15,9 +15,20 @@ from services.local import maildir
 from services.local.maildir import Parcel
 from tubepost.address import AddressError, parse_address
 from tubepost.delivery import Mail
-from tubepost.directory import Directory
 from tubepost.errors import Unavailable
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.resolution import (
+    NO_MAILBOX,
+    Action,
+    Discard,
+    Forward,
+    Post,
+    Refuse,
+    Resolution,
+    Store,
+    Wait,
+)
+from tubepost.resolver import Resolver
 from tubepost.trace_headers import delivered_to, has_delivered_to, return_path
 
 BATCH = 64
@@ -60,8 +71,8 @@ class Writer:
 class LocalCourier:
     """A delivery.Courier. `root`: the mail root, an existing folder."""
 
-    def __init__(self, directory: Directory, root: Path, writer: Writer) -> None:
-        self._directory, self._root, self._writer = directory, root, writer
+    def __init__(self, resolver: Resolver, root: Path, writer: Writer) -> None:
+        self._resolver, self._root, self._writer = resolver, root, writer
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
         """One outcome for each recipient."""
@@ -70,17 +81,30 @@ class LocalCourier:
 
     async def _deliver_to(self, mail: Mail, recipient: str) -> Outcome:
         try:
-            account = await self._directory.confirmed_account(parse_address(recipient, utf8=True))
+            resolution = await self._resolver.resolve(parse_address(recipient, utf8=True))
         except Unavailable:
             return Deferred(text="Unable to look up the mailbox now. (#4.3.0)", status="4.3.0")
         except AddressError:
-            account = None
-        if account is None:
-            return Failed(text="Sorry, no mailbox here by that name. (#5.1.1)", status="5.1.1")
-        if has_delivered_to(mail.body, account.address):
+            return Failed(text=NO_MAILBOX, status="5.1.1")
+        if has_delivered_to(mail.body, resolution.address):
             text = "This message is looping: it already has my Delivered-To line. (#5.4.6)"
             return Failed(text=text, status="5.4.6")
-        return await self._write(mail, self._root / account.home / "Maildir", account.address)
+        outcomes = [await self._run(mail, resolution, action) for action in resolution.actions]
+        return outcomes[0]
+
+    async def _run(self, mail: Mail, resolution: Resolution, action: Action) -> Outcome:
+        match action:
+            case Store():
+                home = self._root / action.account.home / "Maildir"
+                return await self._write(mail, home, resolution.address)
+            case Discard():
+                return Delivered(text="did_0+0+0/")
+            case Refuse():
+                return Failed(text=action.text, status=action.status)
+            case Wait():
+                return Deferred(text=action.text, status=action.status)
+            case Forward() | Post():
+                return Deferred(text="Unable to forward it now. (#4.3.0)", status="4.3.0")
 
     async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:
         content = stored_form(return_path(mail.sender) + delivered_to(address) + mail.body)

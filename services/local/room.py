@@ -36,7 +36,7 @@ class Room:
     async def answer(self, _subject: str, data: bytes) -> bytes:
         """Address -> {used}, in octets; {} where it cannot be told now."""
         try:
-            account = await self._directory.confirmed_account(parse_address(data.decode()))
+            account = await self._directory.account(parse_address(data.decode()))
             home = self._root / account.home / "Maildir" if account else None
             used = await asyncio.to_thread(self.used, home) if home else 0
         except (OSError, Unavailable, BadInput):

@@ -11,11 +11,21 @@ from services.popauth.passwords import Passwords
 from services.popauth.secrets import Secrets
 from tubepost import maillog, subjects
 from tubepost.address import Address, parse_address, parse_domain
-from tubepost.directory import Account, Directory, account_key, account_value, domain_key
+from tubepost.directory import Directory
+from tubepost.directory_values import (
+    Account,
+    Domain,
+    account_key,
+    address_in,
+    domain_key,
+    domain_value,
+    entry_of,
+    entry_value,
+)
 from tubepost.errors import BadInput, Conflict, Exists, NotFound
-from tubepost.keyed import Bucket, Value, quoted
-from tubepost.ports import Bus
-from tubepost.quota import parse_quota, shown
+from tubepost.keyed import Bucket, Value, quoted, value_in
+from tubepost.ports import Bus, CaughtUp
+from tubepost.quota import parse_quota
 
 ACTOR = "admin"
 
@@ -30,7 +40,7 @@ class Accounts:
     """Raises BadInput (with NotFound and Exists) and Unavailable."""
 
     def __init__(self, bus: Bus, directory: Directory, passwords: Passwords) -> None:
-        self._directory, self._passwords = directory, passwords
+        self._bus, self._directory, self._passwords = bus, directory, passwords
         self._bucket = Bucket(bus, subjects.DIRECTORY)
         self._secrets = Secrets(bus)
 
@@ -38,13 +48,13 @@ class Accounts:
         domain = _mail_domain(text)
         if domain in self._directory.domains:
             raise Exists(f"{domain} is there already")
-        await self._write(domain_key(domain), {})
+        await self._write(domain_key(domain), domain_value(Domain(domain)))
         maillog.changed("domain added", domain, ACTOR)
         return domain
 
     async def remove_domain(self, text: str) -> None:
         domain = self._known_domain(text)
-        left = sum(a.address.endswith("@" + domain) for a in self._directory.accounts())
+        left = len(await self.list(domain))
         if left:
             raise Exists(f"{domain} has {left} accounts; remove them first")
         await self._write(domain_key(domain), None)
@@ -53,19 +63,19 @@ class Accounts:
     async def add_account(self, text: str, password: str) -> str:
         address = parse_address(text)
         self._known_domain(address.domain)
-        if self._directory.account(address):
+        if await self._directory.entry(address):
             raise Exists(f"{address.key} is there already; use passwd to change its password")
         name = str(Address(address.local.lower(), address.domain))
         account = Account(name, home_of(address), await self._passwords.make(password))
-        await self._write(account_key(address), account_value(account))
+        await self._write(account_key(address), entry_value(account))
         maillog.changed("account added", name, ACTOR)
         return account.address
 
     async def set_password(self, text: str, password: str, *, reversible: bool = False) -> None:
         """`reversible`: kept readable besides, for CRAM-MD5; otherwise such a secret ends here."""
-        address, account = self._known_account(text)
+        address, account = await self._known_account(text)
         changed = replace(account, password=await self._passwords.make(password))
-        await self._write(account_key(address), account_value(changed))
+        await self._write(account_key(address), entry_value(changed))
         if reversible:
             await self._secrets.keep(changed, password)
         else:
@@ -74,29 +84,47 @@ class Accounts:
 
     async def set_flags(self, text: str, wanted: Mapping[str, bool]) -> Account:
         """Sets flags of an account and takes others away; those not named stay as they are."""
-        address, account = self._known_account(text)
+        address, account = await self._known_account(text)
         on = {flag for flag, is_set in wanted.items() if is_set}
         changed = replace(account, flags=(account.flags - set(wanted)) | on)
-        await self._write(account_key(address), account_value(changed))
+        await self._write(account_key(address), entry_value(changed))
         maillog.changed("flags changed", account.address, ACTOR)
         return changed
 
     async def set_quota(self, text: str, quota: str) -> None:
         """`quota` in vpopmail's spellings."""
-        address, account = self._known_account(text)
+        address, account = await self._known_account(text)
         changed = replace(account, quota=parse_quota(quota))
-        await self._write(account_key(address), account_value(changed))
+        await self._write(account_key(address), entry_value(changed))
         maillog.changed("quota changed", account.address, ACTOR)
 
-    def quota(self, text: str) -> str:
-        return shown(self._known_account(text)[1].quota)
+    async def quota(self, text: str) -> str:
+        return str((await self._known_account(text))[1].quota)
 
     async def remove_account(self, text: str) -> None:
         """Its Maildir stays where it is: mail is never removed with an account."""
-        address, account = self._known_account(text)
+        address, account = await self._known_account(text)
         await self._write(account_key(address), None)
         await self._secrets.forget(account)
         maillog.changed("account removed", account.address, ACTOR)
+
+    async def list(self, domain: str = "") -> list[str]:
+        """Addresses of the accounts, of one domain or of all."""
+        pattern = f"account.{quoted(domain) if domain else '*'}.*"
+        stream = subjects.bucket_stream(subjects.DIRECTORY)
+        found: set[str] = set()
+        async for item in self._bus.follow(
+            stream, subjects.bucket_key(subjects.DIRECTORY, pattern)
+        ):
+            if isinstance(item, CaughtUp):
+                return sorted(found)
+            key = item.subject.removeprefix(subjects.bucket_key(subjects.DIRECTORY, ""))
+            address, value = address_in(key), value_in(item)
+            entry = None if value is None else entry_of(address, value)
+            found.discard(str(address))
+            if isinstance(entry, Account):
+                found.add(entry.address)
+        raise AssertionError("a follow has no end")
 
     def _known_domain(self, text: str) -> str:
         domain = _mail_domain(text)
@@ -106,22 +134,22 @@ class Accounts:
             )
         return domain
 
-    def _known_account(self, text: str) -> tuple[Address, Account]:
+    async def _known_account(self, text: str) -> tuple[Address, Account]:
         address = parse_address(text)
-        account = self._directory.account(address)
+        account = await self._directory.account(address)
         if account is None:
             raise NotFound(f"there is no account {address.key}; see: tubepost account list")
         return address, account
 
     async def _write(self, key: str, value: Value | None) -> None:
-        mirror = self._directory.mirror
+        _, expect = await self._bucket.last(key)
         try:
-            revision = await self._bucket.put(key, value, expect=mirror.revisions.get(key, 0))
+            revision = await self._bucket.put(key, value, expect=expect)
         except Conflict as error:
             raise Conflict(
                 "somebody else changed it at the same time; look and try again"
             ) from error
-        await mirror.seen(revision)
+        await self._directory.seen(key, revision)
 
 
 def _mail_domain(text: str) -> str:

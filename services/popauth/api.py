@@ -10,7 +10,8 @@ from services.popauth.accounts import ACTOR, Accounts
 from tubepost import control_values, maillog
 from tubepost.admin import protected
 from tubepost.control import Control
-from tubepost.directory import NO_RELAY, NO_SMTP, Directory
+from tubepost.directory import Directory
+from tubepost.directory_values import NO_RELAY, NO_SMTP
 from tubepost.relay_list import RelayList
 
 
@@ -59,7 +60,7 @@ def router(
     """All of them."""
     routes = protected()
     _add_domains(routes, accounts, directory)
-    _add_accounts(routes, accounts, directory)
+    _add_accounts(routes, accounts)
     _add_control(routes, control)
 
     @routes.get("/relay")
@@ -84,11 +85,10 @@ def _add_domains(routes: APIRouter, accounts: Accounts, directory: Directory) ->
         await accounts.remove_domain(name)
 
 
-def _add_accounts(routes: APIRouter, accounts: Accounts, directory: Directory) -> None:
+def _add_accounts(routes: APIRouter, accounts: Accounts) -> None:
     @routes.get("/accounts")
     async def list_accounts(domain: str = "") -> list[str]:
-        ending = f"@{domain.lower()}" if domain else ""
-        return [a.address for a in directory.accounts() if a.address.endswith(ending)]
+        return await accounts.list(domain)
 
     @routes.post("/accounts", status_code=201)
     async def add_account(new: NewAccount) -> dict[str, str]:
@@ -108,12 +108,12 @@ def _add_accounts(routes: APIRouter, accounts: Accounts, directory: Directory) -
 
     @routes.get("/accounts/{address:path}/quota")
     async def quota(address: str) -> dict[str, str]:
-        return {"quota": accounts.quota(address)}
+        return {"quota": await accounts.quota(address)}
 
     @routes.put("/accounts/{address:path}/quota")
     async def set_quota(address: str, new: NewQuota) -> dict[str, str]:
         await accounts.set_quota(address, new.quota)
-        return {"quota": accounts.quota(address)}
+        return {"quota": await accounts.quota(address)}
 
     @routes.delete("/accounts/{address:path}", status_code=204)
     async def remove_account(address: str) -> None:

@@ -31,7 +31,7 @@ async def serve(settings: Settings, context: Context) -> None:
         control, directory = Control(bus, settings.hostname), Directory(bus)
         async with background(control.run(), directory.run()):
             await control.mirror.loaded.wait()
-            await directory.mirror.loaded.wait()
+            await directory.loaded()
             passwords = Passwords(settings.hash_threads)
             try:
                 await _run(settings, context, bus, control, directory, passwords)

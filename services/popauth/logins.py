@@ -12,7 +12,8 @@ from services.popauth.secrets import Secrets
 from tubepost import maillog, smtp_values
 from tubepost.address import AddressError, parse_address
 from tubepost.control import Control
-from tubepost.directory import NO_RELAY, NO_SMTP, Account, Directory
+from tubepost.directory import Directory
+from tubepost.directory_values import NO_RELAY, NO_SMTP, Account
 from tubepost.errors import StoreFull, Unavailable
 from tubepost.relay_list import RelayList, may_be_listed
 
@@ -82,7 +83,7 @@ class Logins:
 
     async def _named(self, user: str) -> Account | None:
         try:
-            return await self._directory.confirmed_account(parse_address(user))
+            return await self._directory.account(parse_address(user))
         except AddressError:
             return None
 

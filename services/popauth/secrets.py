@@ -10,7 +10,7 @@ import hmac
 
 from tubepost import subjects
 from tubepost.address import AddressError, parse_address
-from tubepost.directory import Account, account_key
+from tubepost.directory_values import Account, account_key
 from tubepost.keyed import Bucket
 from tubepost.ports import Bus
 

@@ -48,7 +48,7 @@ async def serve(settings: Settings, context: Context) -> None:
         control, directory = parts.control, parts.gather.directory
         async with background(control.run(), directory.run(), gossip.run()):
             await control.mirror.loaded.wait()
-            await directory.mirror.loaded.wait()
+            await directory.loaded()
             async with agreed(control, settings.shards):
                 _show(context, parts, dns)
                 watch = _watch(context, bus, parts, wanted)

@@ -63,9 +63,10 @@ class Check:
         entry = await self.gather.relay_entry(client)
         facts = await self._facts(sender, recipient) if recipient else None
         stranger = await self._stranger(facts) if facts and not (facts.relays or entry) else None
+        mail = await self.gather.about_mail(client, sender)
         policies = [
             *_said("connect", policy.CONNECT, client),
-            *_said("MAIL", policy.MAIL, self.gather.about_mail(client, sender)),
+            *_said("MAIL", policy.MAIL, mail),
             *(_said("RCPT", policy.RCPT, facts) if facts else ()),
             *(_said("RCPT", policy.STRANGER, stranger) if stranger else ()),
         ]

@@ -15,7 +15,8 @@ from services.smtpd.transaction import Transaction
 from tubepost import smtp_values, verp
 from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
-from tubepost.directory import Account, Directory
+from tubepost.directory import Directory
+from tubepost.directory_values import Account
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import Entry, RelayList, in_networks, is_ours
 from tubepost.trace_headers import hops
@@ -53,17 +54,17 @@ class Gatherer:
         """Who opened the relay for this client by logging in, where that counts for it."""
         return await self.relay_list.lookup(client.ip) if self.may_use_list(client) else None
 
-    def about_mail(
+    async def about_mail(
         self, client: Client, sender: str, *, size: int = 0, size_limit: int = 0
     ) -> MailFacts:
-        """`sender` as the client gave it. It asks nobody who is not at hand."""
+        """`sender` as the client gave it."""
         limit = self.control.get(smtp_values.AUTHMAILFROM)
         return MailFacts(
             client=client,
             sender=sender,
             size=size,
             size_limit=size_limit,
-            sending=self._sending(client.user, verp.owner(sender), limit),
+            sending=await self._sending(client.user, verp.owner(sender), limit),
             mails=self.meter.use(MAILS, client),
             submitted=self.meter.use(SUBMITTED, client),
         )
@@ -135,7 +136,7 @@ class Gatherer:
         )
 
     async def _with_mailbox(self, facts: RcptFacts, recipient: Address) -> RcptFacts:
-        account = await self.directory.confirmed_account(recipient)
+        account = await self.directory.account(recipient)
         if account and account.quota and self.room:
             return await self._with_room(facts, account, self.room)
         return replace(facts, mailbox_exists=account is not None)
@@ -147,19 +148,20 @@ class Gatherer:
         return replace(
             facts,
             relay_user=user,
-            sending=self._sending(user, facts.sender, limit),
+            sending=await self._sending(user, facts.sender, limit),
             relayed=self.meter.use(RELAYED, facts.client),
         )
 
-    def _sending(self, user: str, sender: str, limit: str) -> Sending | None:
+    async def _sending(self, user: str, sender: str, limit: str) -> Sending | None:
         """`user`: who logged in, here or by POP3. None: nothing limits him."""
         if not user or limit == "any":
             return None
-        return Sending(user, sender, limit, self._owner(sender) if limit == "account" else "")
+        owner = await self._owner(sender) if limit == "account" else ""
+        return Sending(user, sender, limit, owner)
 
-    def _owner(self, sender: str) -> str:
+    async def _owner(self, sender: str) -> str:
         try:
-            return self.directory.owner(parse_address(sender))
+            return await self.directory.owner(parse_address(sender))
         except AddressError:  # the null sender: nobody's
             return ""
 
@@ -167,7 +169,7 @@ class Gatherer:
         return replace(
             facts,
             mailbox_exists=True,
-            quota=account.quota,
+            quota=account.quota.octets,
             used=await room.used(account.address),
             over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",
         )

@@ -60,13 +60,8 @@ class Session(Receiving):
             await self.push(_syntax_reply(error))
             return
         given = path.parameters.get
-        facts = self._listener.parts.gather.about_mail(
-            self._client,
-            path.address,
-            size=int(given("SIZE", 0)),
-            size_limit=self._size_limit,
-        )
-        refusal = policy.refusal(policy.MAIL, facts)
+        size = int(given("SIZE", 0))
+        refusal = await self._judge_sender(path.address, size)
         if refusal:
             await self._refuse(refusal, sender=path.address)
             return
@@ -74,11 +69,21 @@ class Session(Receiving):
             path.address,
             given("RET", ""),
             given("ENVID", ""),
-            size=facts.size,
+            size=size,
             smtputf8="SMTPUTF8" in path.parameters,
         )
         self._listener.parts.meter.mail_began(self._client)
         await self.push("250 ok", "2.1.0")
+
+    async def _judge_sender(self, sender: str, size: int) -> Refusal | None:
+        gather = self._listener.parts.gather
+        try:
+            facts = await gather.about_mail(
+                self._client, sender, size=size, size_limit=self._size_limit
+            )
+        except Unavailable:
+            return Refusal("unavailable", "451 unable to check this sender now (#4.3.0)")
+        return policy.refusal(policy.MAIL, facts)
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         transaction = self._transaction

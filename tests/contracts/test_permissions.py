@@ -18,7 +18,8 @@ from tests.fakes import FakeClock
 from tubepost import subjects
 from tubepost.control import Control
 from tubepost.delivery import Mail, Worker
-from tubepost.directory import Directory, domain_key
+from tubepost.directory import Directory
+from tubepost.directory_values import domain_key
 from tubepost.keyed import Bucket
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
@@ -239,7 +240,7 @@ async def test_these_follow_the_directory(
     directory = Directory(reader)
     running = asyncio.create_task(directory.run())
     async with asyncio.timeout(PATIENCE):
-        await directory.mirror.loaded.wait()
+        await directory.loaded()
     assert directory.domain_names() == ["example.org"]
     assert await directory.confirmed_domain("example.net") is False
     running.cancel()

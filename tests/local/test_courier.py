@@ -9,10 +9,13 @@ from services.local.courier import LocalCourier, Writer, stored_form
 from tests.fakes import MemoryBus
 from tubepost import subjects
 from tubepost.address import parse_address
+from tubepost.control import Control
 from tubepost.delivery import Mail
-from tubepost.directory import Account, Directory, account_key, account_value
+from tubepost.directory import Directory
+from tubepost.directory_values import Account, account_key, domain_key, entry_value
 from tubepost.keyed import Bucket
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.resolver import Resolver
 from tubepost.subjects import Key
 from tubepost.tasks import background
 
@@ -26,13 +29,17 @@ class Scene:
     def __init__(self, bus: MemoryBus, root: Path) -> None:
         self.root, self.directory, self._writer = root, Directory(bus), Writer()
         self._bucket = Bucket(bus, subjects.DIRECTORY)
-        self.courier = LocalCourier(self.directory, root, self._writer)
+        self.control = Control(bus, "mail.example.org")
+        self.resolver = Resolver(self.directory, self.control)
+        self.courier = LocalCourier(self.resolver, root, self._writer)
 
     async def add(self, address: str) -> None:
+        domain = domain_key(address.partition("@")[2])
+        await self.directory.seen(domain, await self._bucket.put(domain, {}))
         account = Account(address, f"homes/{address}", "hash")
         key = account_key(parse_address(address))
-        revision = await self._bucket.put(key, account_value(account))
-        await self.directory.mirror.seen(revision)
+        revision = await self._bucket.put(key, entry_value(account))
+        await self.directory.seen(key, revision)
 
     async def deliver(
         self, *to: str, body: bytes = BODY, sender: str = "ann@far.example"
@@ -113,7 +120,7 @@ async def test_delivered_to_of_another_or_in_the_text_is_no_loop(scene: Scene) -
 async def test_a_mail_root_that_is_not_mounted_defers_and_is_not_made(
     scene: Scene, tmp_path: Path
 ) -> None:
-    scene.courier = LocalCourier(scene.directory, tmp_path / "away", scene._writer)
+    scene.courier = LocalCourier(scene.resolver, tmp_path / "away", scene._writer)
     [outcome] = await scene.deliver("joe@example.org")
     assert isinstance(outcome, Deferred)
     assert not (tmp_path / "away").exists()

@@ -11,11 +11,13 @@ from services.local.room import Room
 from tests.fakes import MemoryBus
 from tubepost import subjects
 from tubepost.address import parse_address
-from tubepost.directory import Account, Directory, account_key, account_value
+from tubepost.directory import Directory
+from tubepost.directory_values import Account, account_key, entry_value
 from tubepost.keyed import Bucket
+from tubepost.quota import Quota
 from tubepost.tasks import background
 
-ANN = Account("ann@example.net", "example.net/00/ann", "no hash", quota=1000)
+ANN = Account("ann@example.net", "example.net/00/ann", "no hash", quota=Quota(1000))
 LONG_AGO = 1_700_000_000
 
 
@@ -23,10 +25,10 @@ LONG_AGO = 1_700_000_000
 async def directory(memory_bus: MemoryBus) -> AsyncIterator[Directory]:
     found = Directory(memory_bus)
     async with background(found.run()):
-        await found.mirror.loaded.wait()
+        await found.loaded()
         bucket = Bucket(memory_bus, subjects.DIRECTORY)
         key = account_key(parse_address(ANN.address))
-        await found.mirror.seen(await bucket.put(key, account_value(ANN)))
+        await found.seen(key, await bucket.put(key, entry_value(ANN)))
         yield found
 
 

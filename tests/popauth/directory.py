@@ -50,7 +50,7 @@ async def office(bus: Bus) -> AsyncIterator[Office]:
     passwords = QuickPasswords()
     async with background(control.run(), directory.run()):
         await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
-        await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)
+        await asyncio.wait_for(directory.loaded(), PATIENCE)
         try:
             yield Office(bus, control, directory, passwords, Accounts(bus, directory, passwords))
         finally:

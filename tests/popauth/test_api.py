@@ -15,6 +15,7 @@ from services.popauth.settings import Settings
 from tests.nats_server import NatsServer
 from tests.popauth.directory import PATIENCE, Office
 from tubepost import control_values, smtp_values, subjects
+from tubepost.address import parse_address
 from tubepost.admin import Health, create_app
 from tubepost.nats_bus import NatsBus
 from tubepost.relay_list import RelayList
@@ -48,7 +49,9 @@ async def test_a_quota_is_set_shown_and_outlives_a_new_password(
         await http.put("/v1/accounts/ann@example.net/password", json=password)
     ).status_code == 204
     assert (await http.get(place)).json() == {"quota": "10485760S"}
-    assert real.directory.accounts()[0].quota == 10_485_760
+    account = await real.directory.account(parse_address("ann@example.net"))
+    assert account
+    assert account.quota.octets == 10_485_760
     assert "is not a quota" in is_problem(await http.put(place, json={"quota": "many"}), 400)
     assert (await http.put(place, json={"quota": "NOQUOTA"})).json() == {"quota": "NOQUOTA"}
     assert "no account" in is_problem(await http.get("/v1/accounts/x@example.net/quota"), 404)
@@ -112,7 +115,8 @@ async def test_passwords(http: httpx.AsyncClient, real: Office) -> None:
     await http.post("/v1/accounts", json=ANN)
     where, new = "/v1/accounts/ann@example.net/password", {"password": "staple battery"}
     assert (await http.put(where, json=new)).status_code == 204
-    [account] = real.directory.accounts()
+    account = await real.directory.account(parse_address("ann@example.net"))
+    assert account
     assert await real.passwords.check(account.password, "staple battery")
     is_problem(await http.put(where, json={"password": "short"}), 400)
     is_problem(await http.put("/v1/accounts/bob@example.net/password", json=new), 404)

@@ -11,7 +11,7 @@ from tests.popauth.directory import Office
 from tests.popauth.test_logins import CLIENT, logins
 from tubepost import subjects
 from tubepost.address import parse_address
-from tubepost.directory import Account, account_key
+from tubepost.directory_values import Account, account_key
 from tubepost.errors import Unavailable
 from tubepost.nats_bus import NatsBus
 
@@ -86,7 +86,7 @@ async def test_a_removed_account_leaves_no_secret(some: Office) -> None:
 
 async def test_a_secret_holds_only_beside_its_own_hash(some: Office) -> None:
     """The bus went away between the two writes of a change: the old password is over, too."""
-    before = some.directory.account(parse_address(ANN))
+    before = await some.directory.account(parse_address(ANN))
     assert before is not None
     await some.accounts.set_password(ANN, "staple battery")
     await Secrets(some.bus).keep(before, "tanstaaftanstaaf")
@@ -95,7 +95,7 @@ async def test_a_secret_holds_only_beside_its_own_hash(some: Office) -> None:
 
 async def test_the_directory_has_no_secret(some: Office) -> None:
     """smtpd, local and the scheduler have it in memory."""
-    account = some.directory.account(parse_address(ANN))
+    account = await some.directory.account(parse_address(ANN))
     assert account is not None
     assert "tanstaaftanstaaf" not in str(some.directory.mirror.values)
     assert account.password.startswith("$argon2id$")

@@ -9,6 +9,7 @@ from tests.tubepost.telling import Told
 from tubepost import lifecycle, subjects
 from tubepost.control import Control
 from tubepost.directory import Directory
+from tubepost.directory_values import Domain
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Failed, Outcome
@@ -31,7 +32,10 @@ class Queue:
     def __init__(self, bus: NatsBus, clock: FakeClock) -> None:
         self.bus, self.clock, self.store = bus, clock, MailStore(bus, SHARDS)
         self.directory, self.control = Directory(bus), Control(bus, "mail.example.org")
-        self.directory._domains.add("example.org")  # as if its mirror had followed a change
+        # As if its mirror had followed a change.
+        self.directory._domains["example.org"] = Domain(
+            "example.org"
+        )  # as if its mirror had followed a change
         self.told = Told()
         self.settler = Settler(self.store, SHARDS, self.control, self.directory, clock, self.told)
 

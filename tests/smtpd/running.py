@@ -23,12 +23,14 @@ from tests.tubepost.telling import Told
 from tubepost import subjects
 from tubepost.address import parse_address
 from tubepost.control import Control
-from tubepost.directory import Account, Directory, account_key, account_value, domain_key
+from tubepost.directory import Directory
+from tubepost.directory_values import Account, account_key, domain_key, entry_value
 from tubepost.dns_client import DnsClient
 from tubepost.keyed import Bucket
 from tubepost.mailstore import MailStore, held
 from tubepost.nats_bus import NatsBus
 from tubepost.ports import CaughtUp, Clock
+from tubepost.quota import Quota
 from tubepost.record import Record, State
 from tubepost.relay_list import RelayList
 from tubepost.tasks import background
@@ -65,17 +67,18 @@ class Smtpd:
         """Their domains, too. Nobody can log in with them: see `answer_logins`."""
         bucket = Bucket(self.bus, subjects.DIRECTORY)
         for address in map(parse_address, addresses):
-            await bucket.put(domain_key(address.domain), {})
+            domain = domain_key(address.domain)
+            await self.directory.seen(domain, await bucket.put(domain, {}))
             account = Account(address.key, "home", "no hash")
-            revision = await bucket.put(account_key(address), account_value(account))
-        await self.directory.mirror.seen(revision)
+            key = account_key(address)
+            await self.directory.seen(key, await bucket.put(key, entry_value(account)))
 
     async def add_quota(self, address: str, quota: int) -> None:
         """An account that may hold so many octets."""
-        account = Account(address, f"{address}/home", "no hash", quota=quota)
+        account = Account(address, f"{address}/home", "no hash", quota=Quota(quota))
         bucket = Bucket(self.bus, subjects.DIRECTORY)
         key = account_key(parse_address(address))
-        await self.directory.mirror.seen(await bucket.put(key, account_value(account)))
+        await self.directory.seen(key, await bucket.put(key, entry_value(account)))
 
     async def answer_logins(self, **passwords: str) -> None:
         """As popauth does, once for all calls: user USER, account USER@example.net.
@@ -148,7 +151,7 @@ async def running(
     smtpd.lookups = Lookups(smtpd.gather, dns) if dns else None
     async with background(control.run(), directory.run(), gossip.run()):
         await asyncio.wait_for(control.mirror.loaded.wait(), PATIENCE)
-        await asyncio.wait_for(directory.mirror.loaded.wait(), PATIENCE)
+        await asyncio.wait_for(directory.loaded(), PATIENCE)
         await control.set("authdelay", ("0",))
         servers = [
             await _listen(smtpd, "smtp", Kind.MX, tls),

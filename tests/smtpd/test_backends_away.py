@@ -25,7 +25,7 @@ from tests.smtpd.test_session_faults import in_a_hurry
 from tubepost import subjects
 from tubepost.address import parse_address
 from tubepost.admin import Health, create_app
-from tubepost.directory import Account, account_key, account_value, domain_key
+from tubepost.directory_values import Account, account_key, domain_key, entry_value
 from tubepost.keyed import Bucket
 from tubepost.nats_bus import NatsBus
 from tubepost.provision import provision
@@ -100,7 +100,7 @@ async def stored_account(bus: NatsBus, text: str) -> None:
     address = parse_address(text)
     bucket = Bucket(bus, subjects.DIRECTORY)
     await bucket.put(domain_key(address.domain), {})
-    await bucket.put(account_key(address), account_value(Account(text, "home", "no hash")))
+    await bucket.put(account_key(address), entry_value(Account(text, "home", "no hash")))
 
 
 @pytest.fixture

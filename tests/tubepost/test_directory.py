@@ -9,7 +9,8 @@ import pytest
 
 from tests.fakes import MemoryBus
 from tubepost.address import Address, parse_address
-from tubepost.directory import FLAGS, Account, Directory, account_key, account_value, domain_key
+from tubepost.directory import Directory
+from tubepost.directory_values import FLAGS, Account, account_key, domain_key, entry_value
 from tubepost.errors import Unavailable
 from tubepost.keyed import Bucket
 
@@ -26,7 +27,7 @@ def bucket(memory_bus: MemoryBus) -> Bucket:
 async def directory(memory_bus: MemoryBus) -> AsyncIterator[Directory]:
     directory = Directory(memory_bus)
     task = asyncio.create_task(directory.run())
-    await directory.mirror.loaded.wait()
+    await directory.loaded()
     yield directory
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -35,17 +36,16 @@ async def directory(memory_bus: MemoryBus) -> AsyncIterator[Directory]:
 
 async def test_an_empty_directory_knows_nobody(directory: Directory) -> None:
     assert directory.domain_names() == []
-    assert directory.accounts() == []
-    assert await directory.confirmed_account(JOE) is None
+    assert await directory.account(JOE) is None
     assert not await directory.confirmed_domain("example.org")
 
 
 async def test_domains_come_and_go(directory: Directory, bucket: Bucket) -> None:
     for domain in ("b.example", "a.example"):
         await bucket.put(domain_key(domain), {})
-    await directory.mirror.seen(await bucket.put(domain_key("c.example"), {}))
+    await directory.seen(domain_key("c.example"), await bucket.put(domain_key("c.example"), {}))
     assert directory.domain_names() == ["a.example", "b.example", "c.example"]
-    await directory.mirror.seen(await bucket.put(domain_key("b.example"), None))
+    await directory.seen(domain_key("b.example"), await bucket.put(domain_key("b.example"), None))
     assert "b.example" not in directory.domains
     assert "a.example" in directory.domains
 
@@ -59,22 +59,14 @@ async def test_domains_come_and_go(directory: Directory, bucket: Bucket) -> None
 async def test_an_account_is_found_however_its_name_is_written(
     directory: Directory, bucket: Bucket, address: Address
 ) -> None:
-    value = account_value(ACCOUNT)
-    await directory.mirror.seen(await bucket.put(account_key(address), value))
-    found = directory.account(Address(address.local.upper(), address.domain))
+    value = entry_value(ACCOUNT)
+    await directory.seen(account_key(address), await bucket.put(account_key(address), value))
+    found = await directory.account(Address(address.local.upper(), address.domain))
     assert found is not None
     assert (found.home, found.password) == (ACCOUNT.home, ACCOUNT.password)
     assert parse_address(found.address).key == address.key
-    await directory.mirror.seen(await bucket.put(account_key(address), None))
-    assert directory.account(address) is None
-
-
-async def test_accounts_are_listed_by_name(directory: Directory, bucket: Bucket) -> None:
-    for name in ("zoe@a.example", "ann@b.example", "bob@a.example"):
-        await bucket.put(account_key(parse_address(name)), account_value(ACCOUNT))
-    await directory.mirror.seen(await bucket.put(domain_key("a.example"), {}))
-    names = [account.address for account in directory.accounts()]
-    assert names == ["ann@b.example", "bob@a.example", "zoe@a.example"]
+    await directory.seen(account_key(address), await bucket.put(account_key(address), None))
+    assert (await directory.account(address)) is None
 
 
 async def test_a_mirror_that_is_behind_asks_the_leader(
@@ -82,8 +74,8 @@ async def test_a_mirror_that_is_behind_asks_the_leader(
 ) -> None:
     """The entry is stored, and this mirror has not run since."""
     await bucket.put(domain_key("example.org"), {})
-    await bucket.put(account_key(JOE), account_value(ACCOUNT))
-    confirmed = await directory.confirmed_account(JOE)
+    await bucket.put(account_key(JOE), entry_value(ACCOUNT))
+    confirmed = await directory.account(JOE)
     assert confirmed is not None
     assert confirmed.password == ACCOUNT.password
     assert await directory.confirmed_domain("example.org")
@@ -94,7 +86,7 @@ async def test_there_is_none_needs_the_leaders_word(
 ) -> None:
     memory_bus.away = True
     with pytest.raises(Unavailable):
-        await directory.confirmed_account(JOE)
+        await directory.account(JOE)
     with pytest.raises(Unavailable):
         await directory.confirmed_domain("example.org")
 
@@ -102,10 +94,10 @@ async def test_there_is_none_needs_the_leaders_word(
 async def test_flags_are_kept_and_an_account_without_them_is_written_as_ever(
     directory: Directory, bucket: Bucket
 ) -> None:
-    assert account_value(ACCOUNT) == {"home": ACCOUNT.home, "password": ACCOUNT.password}
+    assert entry_value(ACCOUNT) == {"home": ACCOUNT.home, "password": ACCOUNT.password}
     flagged = replace(ACCOUNT, flags=FLAGS)
-    await directory.mirror.seen(await bucket.put(account_key(JOE), account_value(flagged)))
-    assert directory.account(JOE) == flagged
+    await directory.seen(account_key(JOE), await bucket.put(account_key(JOE), entry_value(flagged)))
+    assert (await directory.account(JOE)) == flagged
 
 
 @pytest.mark.parametrize(
@@ -127,6 +119,7 @@ async def test_whose_an_address_is(
     directory: Directory, bucket: Bucket, sender: str, owner: str
 ) -> None:
     for name in ("joe@example.org", "joe-lee@example.org"):
-        revision = await bucket.put(account_key(parse_address(name)), account_value(ACCOUNT))
-    await directory.mirror.seen(revision)
-    assert directory.owner(parse_address(sender)) == owner
+        key = account_key(parse_address(name))
+        revision = await bucket.put(key, entry_value(ACCOUNT))
+    await directory.seen(key, revision)
+    assert (await directory.owner(parse_address(sender))) == owner

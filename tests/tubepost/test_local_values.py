@@ -1,0 +1,31 @@
+"""The settings of local. Every setting of local_values has its samples here."""
+
+import pytest
+
+from tubepost import local_values
+from tubepost.errors import BadInput
+from tubepost.setting import Lines, Setting
+
+SETTINGS = {s.name: s for s in vars(local_values).values() if isinstance(s, Setting)}
+
+TAKEN: dict[str, list[Lines]] = {
+    "extensions": [("-",), ("+", "-"), ("- +",), ("none",)],
+}
+REFUSED: dict[str, list[Lines]] = {
+    "extensions": [(), (".",), ("both",)],
+}
+
+
+def test_every_setting_has_its_samples() -> None:
+    assert set(TAKEN) == set(REFUSED) == set(SETTINGS)
+
+
+@pytest.mark.parametrize(("name", "lines"), [(n, lines) for n in TAKEN for lines in TAKEN[n]])
+def test_taken(name: str, lines: Lines) -> None:
+    SETTINGS[name].parse(lines)
+
+
+@pytest.mark.parametrize(("name", "lines"), [(n, lines) for n in REFUSED for lines in REFUSED[n]])
+def test_refused(name: str, lines: Lines) -> None:
+    with pytest.raises(BadInput):
+        SETTINGS[name].parse(lines)
