@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,32 +9,16 @@ from urllib.parse import quote
 
 import httpx
 
-from tubepost.errors import BadInput, TubepostError
+from ctl.place import Refused, find
 
-DEFAULT_DATA = Path("data")
-
-
-class Refused(TubepostError):
-    """The platform said no, or does not answer. The text is for the person at the keyboard.
-
-    `status`: of the answer; 0 where there was none.
-    """
-
-    def __init__(self, text: str, status: int = 0) -> None:
-        super().__init__(text)
-        self.status = status
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same question may have an answer in a moment."""
-        return self.status in (0, 503)
+__all__ = ["Api", "Refused"]
 
 
 class Api:
     """/v1 of the platform on a data folder, or of TUBEPOST_ADMIN with TUBEPOST_TOKEN."""
 
     def __init__(self, data: Path | None) -> None:
-        self._base, self._token, self._where = _find(data)
+        self._base, self._token, self._where = find(data)
 
     def get(self, *path: str, **query: Any) -> Any:
         return self._call("GET", path, params=query)
@@ -104,27 +87,6 @@ class Api:
             raise Refused(
                 f"{self._where} does not answer ({error}); is `tubepost up` running?"
             ) from error
-
-
-def _find(data: Path | None) -> tuple[str, str, str]:
-    """(base URL, token, how to call it in a message)."""
-    admin = os.environ.get("TUBEPOST_ADMIN", "")
-    if admin and data is None:
-        if not admin.startswith(("http://", "https://")):
-            raise BadInput("TUBEPOST_ADMIN is a URL such as http://127.0.0.1:8025")
-        return admin.rstrip("/"), os.environ.get("TUBEPOST_TOKEN", ""), admin
-    folder = data or DEFAULT_DATA
-    try:
-        address = (folder / "admin").read_text().strip()
-        token = (folder / "token").read_text().strip()
-    except FileNotFoundError:
-        raise BadInput(
-            f"no tubepost has run on {folder}: start one with `tubepost up --data {folder}`, "
-            "or set TUBEPOST_ADMIN and TUBEPOST_TOKEN"
-        ) from None
-    except OSError as error:
-        raise BadInput(f"cannot read {error.filename}: {error.strerror}") from error
-    return f"http://{address}", token, f"the tubepost on {folder} ({address})"
 
 
 def _detail(answer: httpx.Response) -> str:

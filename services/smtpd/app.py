@@ -88,7 +88,7 @@ def _dns(settings: Settings) -> DnsClient:
 def _show(context: Context, parts: Parts, dns: DnsClient) -> None:
     """What others may ask: /v1, readiness, metrics."""
     for routes in (
-        router(parts.intake, parts.control),
+        router(parts.intake, parts.control, parts.gather.directory),
         check.router(parts.gather, parts.lookups),
         rates_api.router(parts.meter),
     ):

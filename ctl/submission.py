@@ -1,0 +1,45 @@
+"""Gives the platform a mail over HTTP.
+
+With the standard library alone: `sendmail` is to start quickly.
+"""
+
+import http.client
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+from ctl.place import Refused, find
+
+SECONDS = 60.0
+"""The platform may wait 20 s for a store that elects a leader."""
+
+
+def submit(text: bytes, query: Sequence[tuple[str, str]], data: Path | None) -> str:
+    """The mail's id in the queue. `query`: as POST /v1/messages has it. Raises Refused."""
+    base, token, where = find(data)
+    url = urlsplit(base)
+    secure = url.scheme == "https"
+    connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = connect(url.netloc, timeout=SECONDS)
+    headers = {"Content-Type": "message/rfc822", "Authorization": f"Bearer {token}".rstrip()}
+    try:
+        path = f"{url.path}/v1/messages?{urlencode(query)}"
+        connection.request("POST", path, text, headers)
+        answer = connection.getresponse()
+        return _id(answer.status, answer.read(), where)
+    except (OSError, http.client.HTTPException) as error:
+        raise Refused(f"{where} does not answer ({error}); is `tubepost up` running?") from error
+    finally:
+        connection.close()
+
+
+def _id(status: int, body: bytes, where: str) -> str:
+    try:
+        said = json.loads(body)
+        if status < 300:
+            return str(said["id"])
+        detail = str(said["detail"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"{where} is not a tubepost: it answered {status}", status) from error
+    raise Refused(detail, status)

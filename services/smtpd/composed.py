@@ -1,0 +1,101 @@
+"""A mail made from its parts, for programs that have no mail library."""
+
+import base64
+import binascii
+import re
+from email.errors import MessageError
+from email.message import EmailMessage
+from email.policy import SMTP
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tubepost.errors import BadInput
+from tubepost.mail_header import unix_form
+
+_NAME = re.compile(r"[!-9;-~]{1,100}")
+_TYPE = re.compile(r"([a-z0-9][a-z0-9.+-]*)/([a-z0-9][a-z0-9.+-]*)", re.IGNORECASE)
+_OURS = frozenset({"from", "to", "cc", "bcc", "reply-to", "subject", "mime-version"})
+"""Fields that have a place of their own; those of the content begin Content-."""
+
+
+class Attachment(BaseModel):
+    """A file that goes with the mail. `content`: base64."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    type: str = "application/octet-stream"
+    content: str
+
+
+class NewMail(BaseModel):
+    """Addresses are as in a header: `Ann <ann@example.org>`."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    author: str = Field(alias="from")
+    sender: str | None = Field(
+        None, description="Who gets bounces, '' = nobody; else who it is from."
+    )
+    to: list[str] = []
+    cc: list[str] = []
+    bcc: list[str] = []
+    reply_to: str = ""
+    subject: str = ""
+    text: str = ""
+    html: str = ""
+    headers: dict[str, str] = {}
+    attachments: list[Attachment] = []
+
+
+def composed(new: NewMail) -> bytes:
+    """With LF line ends, and Bcc still among the fields. Raises BadInput."""
+    mail = EmailMessage(policy=SMTP.clone(linesep="\n", cte_type="7bit"))
+    try:
+        for name, value in _fields(new):
+            if value:
+                mail[name] = value
+        _fill(mail, new)
+        return unix_form(mail.as_bytes())
+    except (MessageError, ValueError, LookupError) as error:
+        raise BadInput(f"this cannot be made a mail: {error}") from error
+
+
+def _fields(new: NewMail) -> list[tuple[str, str]]:
+    for name in new.headers:
+        if name.lower() in _OURS or name.lower().startswith("content-"):
+            raise BadInput(f"{name} cannot be one of `headers`: it has a place of its own")
+        if not _NAME.fullmatch(name):
+            raise BadInput(f"{name!r} is no name of a header field")
+    return [
+        ("From", new.author),
+        ("To", ", ".join(new.to)),
+        ("Cc", ", ".join(new.cc)),
+        ("Bcc", ", ".join(new.bcc)),
+        ("Reply-To", new.reply_to),
+        ("Subject", new.subject),
+        *new.headers.items(),
+    ]
+
+
+def _fill(mail: EmailMessage, new: NewMail) -> None:
+    if new.text or not new.html:
+        mail.set_content(new.text)
+        if new.html:
+            mail.add_alternative(new.html, subtype="html")
+    else:
+        mail.set_content(new.html, subtype="html")
+    for file in new.attachments:
+        kind = _TYPE.fullmatch(file.type)
+        if not kind or kind[1].lower() in ("multipart", "message"):
+            raise BadInput(f"{file.type!r} is no type of a file; give one like application/pdf")
+        mail.add_attachment(
+            _octets(file), maintype=kind[1].lower(), subtype=kind[2].lower(), filename=file.name
+        )
+
+
+def _octets(file: Attachment) -> bytes:
+    try:
+        return base64.b64decode(file.content, validate=True)
+    except binascii.Error as error:
+        raise BadInput(f"the content of {file.name!r} is not base64") from error
