@@ -18,7 +18,7 @@ from tubepost.events import NOBODY, Teller
 from tubepost.mailstore import MailStore, MissingBody
 from tubepost.outcome import Deferred, Outcome
 from tubepost.ports import Bus, Clock, Job
-from tubepost.record import Held, Record, State, UnreadableRecord, Wish
+from tubepost.record import Held, Priority, Record, State, UnreadableRecord, Wish
 from tubepost.retry import Rules
 from tubepost.subjects import Key
 from tubepost.tasks import background
@@ -48,6 +48,7 @@ class Mail:
     ret: str = ""
     envid: str = ""
     smtputf8: bool = False
+    priority: Priority = Priority.NORMAL
 
 
 class Courier(Protocol):
@@ -196,4 +197,5 @@ def _mail(held: Held, body: bytes) -> Mail:
         record.ret,
         record.envid,
         record.smtputf8,
+        record.priority,
     )
