@@ -34,7 +34,8 @@ ASK_WORKERS = 1.0
 class Mail:
     """What a courier gets. `body` has CRLF line ends and is not dot-stuffed; times as in Record.
 
-    `wishes`, `ret`, `envid` and `smtputf8` as in Envelope.
+    `wishes`, `ret`, `envid` and `smtputf8` as in Envelope. `done`: by recipient, the names of the
+    actions that earlier tries have done.
     """
 
     key: Key
@@ -49,6 +50,7 @@ class Mail:
     envid: str = ""
     smtputf8: bool = False
     priority: Priority = Priority.NORMAL
+    done: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Courier(Protocol):
@@ -198,4 +200,5 @@ def _mail(held: Held, body: bytes) -> Mail:
         record.envid,
         record.smtputf8,
         record.priority,
+        {r.address: r.done for r in record.recipients if r.done},
     )
