@@ -3,7 +3,7 @@
 import pytest
 
 from tubepost import control_values as values
-from tubepost import remote_values, smtp_values
+from tubepost import local_values, remote_values, smtp_values
 from tubepost.errors import BadInput, NotFound
 from tubepost.setting import Setting
 
@@ -29,6 +29,7 @@ LISTS = ["smtproutes", "destinations", "replykinds"]
 
 OF_SMTP = [s for s in vars(smtp_values).values() if isinstance(s, Setting)]
 OF_REMOTE = [s for s in vars(remote_values).values() if isinstance(s, Setting)]
+OF_LOCAL = [s for s in vars(local_values).values() if isinstance(s, Setting)]
 
 
 def parsed(name: str, *lines: str) -> object:
@@ -41,8 +42,8 @@ def refused(name: str, *lines: str) -> None:
 
 
 def test_the_groups_here_name_every_setting() -> None:
-    """Those of smtp_values are in test_smtp_values, of remote_values in test_remote_values."""
-    elsewhere = {s.name for s in (*OF_SMTP, *OF_REMOTE)}
+    """Those of smtp_values are in test_smtp_values, and so on."""
+    elsewhere = {s.name for s in (*OF_SMTP, *OF_REMOTE, *OF_LOCAL)}
     named = {*HOST_SETTINGS, *MAILBOXES, *NUMBERS, *LISTS, *WORDS}
     assert named | elsewhere == set(values.SETTINGS)
 
