@@ -10,7 +10,6 @@ from services.smtpd.data import DataReader
 from services.smtpd.facts import (
     Client,
     DataFacts,
-    Filling,
     Kind,
     MailFacts,
     RcptFacts,
@@ -26,7 +25,7 @@ from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.directory_values import Account
-from tubepost.quota import Used
+from tubepost.quota import ANY, NOTHING
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import Entry, RelayList, in_networks, is_ours
 from tubepost.resolution import Store
@@ -151,7 +150,7 @@ class Gatherer:
         found = await Resolver(self.directory, self.control).resolve(recipient)
         facts = known(facts, found)
         for action in found.actions:
-            if isinstance(action, Store) and action.account.quota and self.room:
+            if isinstance(action, Store) and self.room:
                 facts = await self._with_room(facts, action.account, self.room)
         return facts
 
@@ -180,9 +179,16 @@ class Gatherer:
             return ""
 
     async def _with_room(self, facts: RcptFacts, account: Account, room: Room) -> RcptFacts:
-        used = Used(await room.used(account.address))
+        domain = self.directory.domain(account.address.rpartition("@")[2])
+        of_domain = domain.quota if domain else ANY
+        if not (account.quota or of_domain):
+            return facts
+        used, used_by_domain = await room.used(account.address)
         return replace(
             facts,
-            fillings=(Filling("user", account.quota, used),),
+            quota=account.quota,
+            used=used,
+            domain_quota=of_domain if used_by_domain else ANY,
+            domain_used=used_by_domain or NOTHING,
             over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",
         )
