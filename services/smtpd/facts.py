@@ -116,8 +116,8 @@ class RcptFacts:
     `sending`: his; None = any sender will do. `size`: what was declared at MAIL.
 
     Of a recipient of ours: `rule`, the row of docs/resolution.md; `refused`, why it takes no mail
-    though it is there; `not_posted`, why a list takes none from this sender. `quota`
-    and `used`: of the account it would be stored for, and of its domain.
+    though it is there; `not_posted`, why a list takes none from this sender; `quota` and `used`: of
+    the account it would be stored for, and of its domain.
     """
 
     client: Client

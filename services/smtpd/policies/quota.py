@@ -10,13 +10,12 @@ def over_quota(facts: RcptFacts) -> Refusal | None:
     full = _full(facts)
     if not full:
         return None
-    if facts.over_quota_is_final:
-        return Refusal("quota", f"552 {full} is over quota (#5.2.2)")
-    return Refusal("quota", f"452 {full} is over quota (#4.2.2)")
+    code, status = (552, "5.2.2") if facts.over_quota_is_final else (452, "4.2.2")
+    return Refusal("quota", f"{code} {full} is over quota (#{status})")
 
 
 def _full(facts: RcptFacts) -> str:
-    mail = Used(max(facts.size, 1), 1)
-    if not facts.quota.has_room(facts.used, mail):
+    more = Used(max(facts.size, 1), 1)
+    if not facts.quota.has_room(facts.used, more):
         return "user"
-    return "" if facts.domain_quota.has_room(facts.domain_used, mail) else "domain"
+    return "" if facts.domain_quota.has_room(facts.domain_used, more) else "domain"
