@@ -29,6 +29,7 @@ from tubepost.resolution import (
     Refuse,
     Resolution,
     Store,
+    ToOwner,
     Wait,
 )
 from tubepost.resolver import Resolver
@@ -144,7 +145,7 @@ class LocalCourier:
         match action:
             case Forward():
                 return await self._forwarding.forward(mail, recipient, resolution, action)
-            case Post():
+            case Post() | ToOwner():
                 return Deferred(text="Unable to forward it now. (#4.3.0)", status="4.3.0")
 
     async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:

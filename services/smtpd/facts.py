@@ -9,6 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tubepost import relay_denied
+from tubepost.quota import ANY, NOTHING, Quota, Used
 from tubepost.sender_patterns import Patterns, Senders
 from tubepost.tcprules import Rule
 
@@ -112,8 +113,11 @@ class RcptFacts:
 
     `sender` is the owner where it is a VERP sender. `relay_user`: who opened the relay for the
     client's address by logging in, "" = nobody; `relaying`: so it was for a recipient before.
-    `sending`: his; None = any sender will do. `size`: what was declared at MAIL. `quota` and
-    `used`: octets the mailbox may hold (0 = any) and holds.
+    `sending`: his; None = any sender will do. `size`: what was declared at MAIL.
+
+    Of a recipient of ours: `rule`, the row of docs/resolution.md; `refused`, why it takes no mail
+    though it is there; `not_posted`, why a list takes none from this sender; `quota` and `used`: of
+    the account it would be stored for, and of its domain.
     """
 
     client: Client
@@ -129,8 +133,13 @@ class RcptFacts:
     relay_user: str = ""
     sending: Sending | None = None
     size: int = 0
-    quota: int = 0
-    used: int = 0
+    rule: str = ""
+    refused: str = ""
+    not_posted: str = ""
+    quota: Quota = ANY
+    used: Used = NOTHING
+    domain_quota: Quota = ANY
+    domain_used: Used = NOTHING
     over_quota_is_final: bool = False
     relay_denied: str = relay_denied.DEFAULT
     recipients: Use = NO_USE

@@ -72,7 +72,7 @@ class Local:
         self.writer = Writer()
         self._bucket = Bucket(bus, subjects.DIRECTORY)
         forwarding = Forwarding(self.store, self.directory, self.control, self.clock, events)
-        resolver = Resolver(self.directory, self.control)
+        resolver = Resolver(self.directory, self.control, self.clock)
         self.courier = LocalCourier(resolver, root, self.writer, forwarding)
 
     def worker(self) -> Worker:
