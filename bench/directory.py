@@ -31,15 +31,14 @@ from tubepost.provision import Plan, provision
 PLAN = Plan(shards=1, replicas=1, relay_window=10_800.0)
 READERS = (("scheduler", "domains"), ("smtpd", "read"), ("local", "read"), ("popauth", "read"))
 WATCHERS = ("smtpd", "local", "popauth")
-BETWEEN = 0.1
-"""Seconds between two changes."""
 
 Numbers = dict[str, float]
 
 
 async def measure(chosen: argparse.Namespace, folder: Path) -> None:
     """Prints as it goes."""
-    await fill(chosen, folder)
+    if not (folder / "store").is_dir():
+        await fill(chosen, folder)
     async with served(folder) as (server, config):
         print(f"nats-server: {memory(server.pid):.0f} MiB")
         for user, mode in READERS:
@@ -117,23 +116,33 @@ async def ended(reader: asyncio.subprocess.Process) -> Numbers:
     return numbers
 
 
+async def line_of(reader: asyncio.subprocess.Process) -> bytes:
+    assert reader.stdout
+    line = await reader.stdout.readline()
+    if not line:
+        raise BenchError("a reader ended before it was done")
+    return line
+
+
 async def changes(chosen: argparse.Namespace, config: embedded.Embedded) -> None:
     """From just before a change is written until the last of all processes knows it."""
     password = config.passwords["popauth"]
     bus = await NatsBus.connect([config.url], name="popauth", user="popauth", password=password)
+    address = Address("changed", domain_name(0))
+    subject = subjects.bucket_key(subjects.DIRECTORY, account_key(address))
+    await bus.append(subject, b"")  # a run before this one may have been broken off
     users = [WATCHERS[n % len(WATCHERS)] for n in range(chosen.processes)]
     readers = [await started(chosen, config, user, "watch") for user in users]
     for reader in readers:
-        assert reader.stdout
-        await reader.stdout.readline()
-    address = Address("changed", domain_name(0))
-    subject = subjects.bucket_key(subjects.DIRECTORY, account_key(address))
-    for number in range(chosen.changes):
-        await bus.append(subject, account_value(address, f"{number} {time.time()}"))
-        await asyncio.sleep(BETWEEN)
-    found = [await ended(reader) for reader in readers]
+        await line_of(reader)
+    last = []
+    for _ in range(chosen.changes):
+        await bus.append(subject, account_value(address, str(time.time())))
+        last.append(max([float(await line_of(reader)) * 1000 for reader in readers]))
+    for reader in readers:
+        await ended(reader)
     await bus.close()
-    last = sorted(max(each[n] * 1000 for each in found) for n in found[0])
+    last.sort()
     print(f"a change is known to all {chosen.processes} processes after", end=" ")
     print(f"{last[len(last) // 2]:.1f} ms (median), {last[-1]:.1f} ms (longest of {len(last)})")
 
@@ -169,7 +178,10 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=6, help="that hear of each change")
     parser.add_argument("--mirror", action="store_true", help="also how it was: all in memory")
     parser.add_argument("--dir", type=Path, default="/var/tmp", help="on a real disk (/var/tmp)")
+    parser.add_argument("--store", type=Path, help="kept from run to run, and filled in the first")
     chosen = parser.parse_args()
+    if chosen.store:
+        return run(lambda: uvloop.run(measure(chosen, chosen.store)))
     with tempfile.TemporaryDirectory(prefix="tubepost-bench-", dir=chosen.dir) as folder:
         return run(lambda: uvloop.run(measure(chosen, Path(folder))))
 

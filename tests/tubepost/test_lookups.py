@@ -1,51 +1,29 @@
 """Values that are read when they are asked for, kept, and kept up to date."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes import FakeClock, MemoryBus
+from tests.fakes import MemoryBus
 from tests.nats_server import NatsServer
+from tests.tubepost.lookups_rig import (
+    KEY,
+    OTHER,
+    PATIENCE,
+    Found,
+    Replica,
+    pair,
+    put,
+    put_and_seen,
+    running,
+)
 from tubepost import lookups, subjects
 from tubepost.errors import Unavailable
 from tubepost.keyed import Bucket
-from tubepost.lookups import Lookups
 from tubepost.mailstore import patiently
 from tubepost.nats_bus import NatsBus
-from tubepost.ports import Bus, Stored
+from tubepost.ports import Bus
 from tubepost.tasks import background
-
-PATIENCE = 20.0
-KEY = "account.org.joe"
-OTHER = "account.org.ann"
-Found = Lookups[tuple[str, bytes]]
-
-
-class Replica(MemoryBus):
-    """A bus of several servers. What is in `old` it answers until the leader is asked.
-
-    `asked`: the reads, and whether of the leader. An answer waits until `gate` is open.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(FakeClock())
-        self.old: dict[str, Stored | None] = {}
-        self.asked: list[bool] = []
-        self.gate, self.waiting = asyncio.Event(), asyncio.Event()
-        self.gate.set()
-        self.leader_is_old = False
-
-    async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
-        found = await super().read(stream, subject, leader=leader)
-        if not subject.endswith(".>"):
-            self.asked.append(leader)
-            if subject in self.old and (not leader or self.leader_is_old):
-                found = self.old[subject]
-            self.waiting.set()
-            await self.gate.wait()
-        return found
 
 
 @pytest.fixture(params=["memory", "nats"])
@@ -58,27 +36,6 @@ def any_bus(request: pytest.FixtureRequest) -> Bus:
 @pytest.fixture
 def replica() -> Replica:
     return Replica()
-
-
-@contextlib.asynccontextmanager
-async def running(bus: Bus, *, keep: int = 100, octets: int = 100_000) -> AsyncIterator[Found]:
-    """Values as (key, octets stored)."""
-    found = Found(bus, subjects.DIRECTORY, "account.>", _pair, keep=keep, octets=octets)
-    async with background(found.run()):
-        await asyncio.wait_for(found.loaded.wait(), PATIENCE)
-        yield found
-
-
-def _pair(key: str, data: bytes) -> tuple[str, bytes]:
-    return key, data
-
-
-async def put(bus: Bus, key: str, data: bytes) -> int:
-    return await bus.append(subjects.bucket_key(subjects.DIRECTORY, key), data)
-
-
-async def put_and_seen(bus: Bus, found: Found, key: str, data: bytes) -> None:
-    await found.seen(await put(bus, key, data))
 
 
 async def test_what_was_there_is_found_and_what_changes_is_heard(any_bus: Bus) -> None:
@@ -132,67 +89,6 @@ async def test_kept_values_are_known_while_the_bus_is_away_and_others_are_unavai
         memory_bus.away = False
         await put(memory_bus, OTHER, b"2")
         assert await found.get(OTHER) == (OTHER, b"2")  # nothing was kept of the failure
-
-
-# --- races, and replicas that are behind
-
-
-@pytest.mark.parametrize("before", [b"1", None], ids=["another value", "none"])
-async def test_a_read_that_races_with_a_change_keeps_the_newer_one(
-    replica: Replica, before: bytes | None
-) -> None:
-    if before:
-        await put(replica, KEY, before)
-    async with running(replica) as found:
-        replica.gate.clear()
-        getting = asyncio.create_task(found.get(KEY))
-        await replica.waiting.wait()  # the server has answered, and the answer is on its way
-        await put_and_seen(replica, found, KEY, b"2")
-        replica.gate.set()
-        assert await getting == (KEY, b"2")
-        assert await found.get(KEY) == (KEY, b"2")
-
-
-@pytest.mark.parametrize("when", ["before the start", "after it"])
-async def test_a_replica_that_is_behind_is_not_believed(replica: Replica, when: str) -> None:
-    """The change was not kept when it was heard, for nobody had asked for its key."""
-    subject = subjects.bucket_key(subjects.DIRECTORY, KEY)
-    await put(replica, KEY, b"old")
-    replica.old[subject] = await replica.read("KV_directory", subject)
-    if when == "before the start":
-        await put(replica, KEY, b"new")
-    async with running(replica) as found:
-        if when == "after it":
-            await put_and_seen(replica, found, KEY, b"new")
-        replica.asked.clear()
-        assert await found.get(KEY) == (KEY, b"new")
-        assert await found.get(KEY) == (KEY, b"new")
-    assert replica.asked == [False, True]
-
-
-async def test_a_leader_that_is_behind_what_was_heard_is_unavailable_and_nothing_is_kept(
-    replica: Replica,
-) -> None:
-    """One that is deposed and does not know it yet (tests/contracts/test_leader_behind.py)."""
-    subject = subjects.bucket_key(subjects.DIRECTORY, KEY)
-    replica.old[subject], replica.leader_is_old = None, True
-    async with running(replica) as found:
-        await put_and_seen(replica, found, KEY, b"new")
-        with pytest.raises(Unavailable, match="older than what was heard"):
-            await found.get(KEY)
-        replica.leader_is_old = False
-        assert await found.get(KEY) == (KEY, b"new")
-
-
-async def test_a_change_heard_again_at_the_start_is_no_newer_one(memory_bus: MemoryBus) -> None:
-    """The changes from before the start come after the first read, in which they are."""
-    for number in range(5):
-        await put(memory_bus, KEY, b"%d" % number)
-    found = Found(memory_bus, subjects.DIRECTORY, "account.>", _pair)
-    assert await found.get(KEY) == (KEY, b"4")
-    async with background(found.run()):
-        await asyncio.wait_for(found.loaded.wait(), PATIENCE)
-        assert await found.get(KEY) == (KEY, b"4")
 
 
 # --- how much is kept
@@ -277,7 +173,7 @@ async def test_what_does_not_arrive_is_unavailable(
 async def test_a_start_while_the_bus_is_away_waits_for_it(memory_bus: MemoryBus) -> None:
     await put(memory_bus, KEY, b"1")
     memory_bus.away = True
-    found = Found(memory_bus, subjects.DIRECTORY, "account.>", _pair)
+    found = Found(memory_bus, subjects.DIRECTORY, "account.>", pair)
     async with background(found.run()):
         with pytest.raises(Unavailable):
             await found.get(KEY)
@@ -313,7 +209,7 @@ async def test_a_start_on_a_server_that_is_killed_goes_on_when_it_is_back(
 ) -> None:
     await put(bus, KEY, b"1")
     nats_server.kill()
-    found = Found(bus, subjects.DIRECTORY, "account.>", _pair)
+    found = Found(bus, subjects.DIRECTORY, "account.>", pair)
     async with background(found.run()):
         with pytest.raises(Unavailable):
             await found.get(KEY)
