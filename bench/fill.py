@@ -43,15 +43,15 @@ def fill(platform: Platform, count: int, kind: records.Kind) -> float:
 
 async def _fill(platform: Platform, made: Iterable[tuple[Key, Record]], body: bytes) -> None:
     folder = platform.data / "nats"
-    async with _server(folder, platform.nats_server) as client:
-        writers = _Writers(client)
+    async with unsynced_server(folder, platform.nats_server) as client:
+        writers = Writers(client)
         await writers.open()
         for key, one in made:
             await writers.write(key.record, body, {record.HEADER: record.encode(one)})
         await writers.finish()
 
 
-class _Writers:
+class Writers:
     """Publishes with WINDOW acknowledgements outstanding."""
 
     def __init__(self, client: Client) -> None:
@@ -92,7 +92,7 @@ class _Writers:
 
 
 @contextlib.asynccontextmanager
-async def _server(folder: Path, binary: str) -> AsyncIterator[Client]:
+async def unsynced_server(folder: Path, binary: str) -> AsyncIterator[Client]:
     """A nats-server on the data the platform left, and a client of it that may do everything."""
     port = _free_port()
     config = folder / "fill.conf"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from tubepost import subjects
 from tubepost.errors import Conflict, StoreFull, Unavailable
 from tubepost.ports import CaughtUp, Clock, Stored, Write
-from tubepost.provision import DUPLICATE_WINDOW
+from tubepost.provision import DUPLICATE_WINDOW, HISTORY
 
 Handler = Callable[[str, bytes], Awaitable[bytes | None]]
 BUCKETS = (
@@ -139,7 +139,8 @@ class MemoryBus:
         replace: bool = False,
     ) -> int:
         if replace or subject.startswith("$KV."):
-            for old in stream.of(subject):
+            kept = 1 if replace else _revisions(subject)
+            for old in stream.of(subject)[: 1 - kept or None]:
                 del stream.messages[old.seq]
         stream.last += 1
         stored = Stored(subject, stream.last, dict(headers), data, self._clock())
@@ -148,6 +149,8 @@ class MemoryBus:
 
     async def append_all(self, writes: Sequence[Write]) -> int:
         stream = await self._stream(_stream_of(writes[0].subject))
+        if len({_stream_of(write.subject) for write in writes}) > 1:
+            raise Unavailable("atomic publish batch is incomplete")
         for write in writes:
             there = stream.of(write.subject)
             if write.expect is not None and write.expect != (there[-1].seq if there else 0):
@@ -257,6 +260,11 @@ class MemoryBus:
         for seq in [seq for seq, end in stream.ends.items() if end <= self._clock()]:
             stream.messages.pop(seq, None)
         return stream
+
+
+def _revisions(subject: str) -> int:
+    """How many of a key a bucket keeps."""
+    return HISTORY if subject.startswith(subjects.bucket_key(subjects.DIRECTORY, "")) else 1
 
 
 def _stream_of(subject: str) -> str:

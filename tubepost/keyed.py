@@ -11,13 +11,18 @@ from collections.abc import Callable
 from typing import Any
 
 from tubepost import subjects
-from tubepost.errors import Unavailable
+from tubepost.errors import TubepostError, Unavailable
 from tubepost.ports import Bus, CaughtUp, Stored
 
 Value = dict[str, Any]
 
 PATIENCE = 4.0
 """Seconds a mirror may be behind what was just written."""
+
+
+class Unreadable(TubepostError):
+    """What stands at a key is no JSON object."""
+
 
 _UNSAFE = re.compile(r"[^a-z0-9_-]")
 
@@ -44,14 +49,14 @@ class Bucket:
         """The value and its revision; None where there is none, or a tombstone."""
         stream, subject = subjects.bucket_stream(self.name), subjects.bucket_key(self.name, key)
         stored = await self._bus.read(stream, subject, leader=leader)
-        value = value_in(stored) if stored else None
+        value = _readable(stored) if stored else None
         return (value, stored.seq) if stored and value is not None else None
 
     async def last(self, key: str) -> tuple[Value | None, int]:
         """By the leader's word: the value, None where there is none, and what to `expect`."""
         stream, subject = subjects.bucket_stream(self.name), subjects.bucket_key(self.name, key)
         stored = await self._bus.read(stream, subject, leader=True)
-        return (value_in(stored), stored.seq) if stored else (None, 0)
+        return (_readable(stored), stored.seq) if stored else (None, 0)
 
     async def put(self, key: str, value: Value | None, *, expect: int | None = None) -> int:
         """Writes a value, or a tombstone for None; the new revision."""
@@ -60,7 +65,10 @@ class Bucket:
 
 
 class Mirror:
-    """A bucket, or its `keys`, in memory, kept up to date: `values`: key -> (value, revision)."""
+    """A bucket, or its `keys`, in memory, kept up to date: `values`: key -> (value, revision).
+
+    `on_unreadable` is told of a key that holds no JSON object, and why; without it that is a bug.
+    """
 
     def __init__(
         self,
@@ -69,8 +77,10 @@ class Mirror:
         on_change: Callable[[str, Value | None], None] | None = None,
         *,
         keys: str = ">",
+        on_unreadable: Callable[[str, str], None] | None = None,
     ) -> None:
         self._bus, self._bucket, self._on_change, self._keys = bus, bucket, on_change, keys
+        self._on_unreadable = on_unreadable
         self.values: dict[str, tuple[Value, int]] = {}
         self.revisions: dict[str, int] = {}
         self.listeners: list[Callable[[], None]] = []
@@ -98,19 +108,26 @@ class Mirror:
 
     async def _apply(self, stored: Stored) -> None:
         key = stored.subject.removeprefix(subjects.bucket_key(self._bucket, ""))
-        value = value_in(stored)
-        if value is None:
-            self.values.pop(key, None)
-        else:
-            self.values[key] = (value, stored.seq)
-        self.revisions[key] = stored.seq
-        if self._on_change:
-            self._on_change(key, value)
+        try:
+            self._change(key, value_in(stored), stored.seq)
+        except Unreadable as error:
+            if self._on_unreadable is None:
+                raise
+            self._on_unreadable(key, str(error))
         for listener in self.listeners:
             listener()
         async with self._news:
             self._seen = stored.seq
             self._news.notify_all()
+
+    def _change(self, key: str, value: Value | None, revision: int) -> None:
+        if value is None:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = (value, revision)
+        self.revisions[key] = revision
+        if self._on_change:
+            self._on_change(key, value)
 
 
 def encoded(value: Value | None) -> bytes:
@@ -119,6 +136,23 @@ def encoded(value: Value | None) -> bytes:
 
 
 def value_in(stored: Stored) -> Value | None:
-    """None for a tombstone."""
-    value: Value | None = json.loads(stored.data) if stored.data else None
+    """None for a tombstone. Raises Unreadable."""
+    return value_of(stored.data) if stored.data else None
+
+
+def value_of(data: bytes) -> Value:
+    """Raises Unreadable for what is no JSON object: `null` is no tombstone."""
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise Unreadable(f"no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise Unreadable(f"no JSON object, but of type {type(value).__name__}")
     return value
+
+
+def _readable(stored: Stored) -> Value | None:
+    try:
+        return value_in(stored)
+    except Unreadable as error:
+        raise Unavailable(f"{stored.subject}: {error}") from error

@@ -165,7 +165,7 @@ def bus_error(why: str) -> None:
 
 
 def entry_unreadable(name: str, why: str) -> None:
-    """A domain of the directory is none this release can read: it stays as it was."""
+    """A domain of the directory is none this release can read: mail for it waits."""
     _log.error("directory.unreadable", name=name, why=why)
 
 

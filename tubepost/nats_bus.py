@@ -128,18 +128,18 @@ class NatsBus:
         return int(_checked(answer.data)["seq"])
 
     async def append_all(self, writes: Sequence[Write]) -> int:
-        """See ports.Bus. An atomic batch (ADR-50): the server stores nothing before its last."""
+        """See ports.Bus. An atomic batch (ADR-50).
+
+        Nothing is stored before its last member, and all expectations are checked then: its answer
+        stands for all. One that did not get in makes the batch incomplete, so none needs its own.
+        """
         name = secrets.token_hex(16)
-        for number, write in enumerate(writes, 1):
-            headers = {**write.headers, "Nats-Batch-Id": name, "Nats-Batch-Sequence": str(number)}
-            if write.expect is not None:
-                headers["Nats-Expected-Last-Subject-Sequence"] = str(write.expect)
-            if number == len(writes):
-                headers["Nats-Batch-Commit"] = "1"
-            answer = await self._call(write.subject, write.data, headers)
-            if number == len(writes) or answer.data:
-                last = int(_checked(answer.data)["seq"])
-        return last
+        *others, last = (_member(name, n, write) for n, write in enumerate(writes, 1))
+        for subject, data, headers in others:
+            await self._send(subject, data, headers)
+        subject, data, headers = last
+        answer = await self._call(subject, data, {**headers, "Nats-Batch-Commit": "1"})
+        return int(_checked(answer.data)["seq"])
 
     async def read(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
         """See ports.Bus."""
@@ -231,6 +231,15 @@ class NatsBus:
         """See ports.Bus."""
         try:
             await self._nc.publish(subject, data)
+        except NETWORK_ERRORS as error:
+            raise Unavailable(f"{subject}: {error!r}") from error
+
+    async def _send(self, subject: str, data: bytes, headers: dict[str, str]) -> None:
+        """Without an answer; nats-py would keep it for a server that is away."""
+        if not self._nc.is_connected:
+            raise Unavailable(f"{subject}: no connection")
+        try:
+            await self._nc.publish(subject, data, headers=headers)
         except NETWORK_ERRORS as error:
             raise Unavailable(f"{subject}: {error!r}") from error
 
@@ -345,6 +354,14 @@ class ApiError:
         if self.err_code in FULL:
             return StoreFull(self.description)
         return Unavailable(f"{self.description} ({self.err_code})")
+
+
+def _member(batch: str, number: int, write: Write) -> tuple[str, bytes, dict[str, str]]:
+    """One message of an atomic batch: subject, data, headers."""
+    headers = {**write.headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+    if write.expect is not None:
+        headers["Nats-Expected-Last-Subject-Sequence"] = str(write.expect)
+    return write.subject, write.data, headers
 
 
 def _checked(data: bytes) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from services.scheduler.site_questions import SiteQuestions
 from services.scheduler.views import Views
 from tubepost import control_values, maillog, subjects
 from tubepost.control import Control
-from tubepost.directory import Directory
+from tubepost.domains import Domains
 from tubepost.errors import Unavailable
 from tubepost.events import Teller
 from tubepost.mailstore import MailStore
@@ -56,7 +56,7 @@ class Scheduler:
 
     def __init__(self, bus: NatsBus, settings: Settings, events: Teller) -> None:
         self._bus, self._settings, self.events = bus, settings, events
-        self.control, self.directory = Control(bus, settings.hostname), Directory(bus)
+        self.control, self.directory = Control(bus, settings.hostname), Domains(bus)
         self.pauses = Pauses(bus)
         self.store = MailStore(bus, settings.shards)
         self.questions = SiteQuestions(bus, time.time)

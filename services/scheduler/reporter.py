@@ -4,7 +4,7 @@ from services.scheduler import bounce, report
 from services.scheduler.bounce import Action, Addressed, Owed
 from tubepost import control_values, lifecycle, maillog
 from tubepost.control import Control
-from tubepost.directory import Directory
+from tubepost.domains import Domains
 from tubepost.events import Teller
 from tubepost.mailstore import MailStore, MissingBody
 from tubepost.ports import Clock
@@ -19,7 +19,7 @@ class Reporter:
         self,
         store: MailStore,
         control: Control,
-        directory: Directory,
+        directory: Domains,
         clock: Clock,
         events: Teller,
     ) -> None:

@@ -7,7 +7,7 @@ from services.scheduler.reporter import Reporter
 from tubepost import lifecycle, maillog, subjects
 from tubepost.attempts import Attempts
 from tubepost.control import Control
-from tubepost.directory import Directory
+from tubepost.domains import Domains
 from tubepost.errors import Conflict
 from tubepost.events import NOBODY, SHOWN, Teller
 from tubepost.mailstore import MailStore
@@ -28,7 +28,7 @@ class Settler:
         store: MailStore,
         shards: int,
         control: Control,
-        directory: Directory,
+        directory: Domains,
         clock: Clock,
         events: Teller = NOBODY,
     ) -> None:

@@ -9,6 +9,7 @@ from tests.fakes import FakeClock
 from tubepost import subjects
 from tubepost.errors import Conflict, Unavailable
 from tubepost.ports import Bus, CaughtUp, Stored
+from tubepost.provision import HISTORY
 
 QUEUE, EVERY = "QUEUE_0", "q.0.*.*"
 MAIL_A = "q.0.a.0"
@@ -97,10 +98,23 @@ async def test_a_replace_that_conflicts_changes_nothing(any_bus: Bus) -> None:
 
 
 async def test_a_bucket_keeps_the_last_value_of_a_key(any_bus: Bus) -> None:
-    await any_bus.append("$KV.directory.x", b"old")
-    await any_bus.append("$KV.directory.x", b"new")
-    async with reading(any_bus.follow("KV_directory", "$KV.directory.>")) as items:
+    await any_bus.append("$KV.control.x", b"old")
+    await any_bus.append("$KV.control.x", b"new")
+    async with reading(any_bus.follow("KV_control", "$KV.control.x")) as items:
         assert [s.data for s in await until_caught_up(items)] == [b"new"]
+
+
+async def test_the_directory_keeps_the_last_changes_of_a_key(any_bus: Bus) -> None:
+    """Who changed what: the oldest goes when there are more."""
+    changes = [b"%d" % n for n in range(HISTORY + 3)]
+    await any_bus.append("$KV.directory.y", b"of another key")
+    for change in changes:
+        last = await any_bus.append("$KV.directory.x", change)
+    async with reading(any_bus.follow("KV_directory", "$KV.directory.x")) as items:
+        assert [s.data for s in await until_caught_up(items)] == changes[3:]
+    found = await any_bus.read("KV_directory", "$KV.directory.x", leader=True)
+    assert found is not None
+    assert (found.seq, found.data) == (last, changes[-1])
 
 
 async def test_a_message_with_a_time_to_live_ends(any_bus: Bus, clock: FakeClock) -> None:

@@ -16,15 +16,18 @@ from tests.contracts.guarded import SERVICES, Connect
 from tests.contracts.reading import PATIENCE, reading, until_caught_up
 from tests.fakes import FakeClock
 from tubepost import subjects
+from tubepost.address import Address
 from tubepost.control import Control
 from tubepost.delivery import Mail, Worker
 from tubepost.directory import Directory
 from tubepost.directory_values import domain_key
+from tubepost.domains import Domains
 from tubepost.keyed import Bucket
 from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Deferred, Delivered, Outcome
 from tubepost.pauses import Pauses
+from tubepost.ports import Write
 from tubepost.record import INLINE_LIMIT, Envelope, Note, State
 from tubepost.relay_list import RelayList
 from tubepost.retry import Rules
@@ -239,6 +242,8 @@ async def test_popauth_writes_directory_control_and_relay(
     relay_list = RelayList(popauth, FakeClock())
     revision = await Bucket(popauth, "directory").put(domain_key("example.org"), {}, expect=0)
     await Bucket(popauth, "directory").put(domain_key("example.org"), None, expect=revision)
+    keys = [subjects.bucket_key(subjects.DIRECTORY, key) for key in ("domain.a", "account.a.joe")]
+    assert await popauth.append_all([Write(key, b"{}", expect=0) for key in keys]) == revision + 3
     await Bucket(popauth, "control").put("me", {"lines": ["mx.example.org"]})
     await Bucket(popauth, "secrets").put("account.org.joe", {"secret": "x"})
     assert await Bucket(popauth, "secrets").get("account.org.joe", leader=True) is not None
@@ -253,12 +258,14 @@ async def test_these_follow_the_directory(
 ) -> None:
     popauth, reader = await connect("popauth"), await connect(service)
     await Bucket(popauth, "directory").put(domain_key("example.org"), {})
-    directory = Directory(reader)
+    directory = Domains(reader) if service == "scheduler" else Directory(reader)
     running = asyncio.create_task(directory.run())
     async with asyncio.timeout(PATIENCE):
         await directory.loaded()
     assert directory.domain_names() == ["example.org"]
     assert await directory.confirmed_domain("example.net") is False
+    if isinstance(directory, Directory):
+        assert await directory.account(Address("joe", "example.org")) is None
     running.cancel()
     assert complaints == []
 

@@ -8,11 +8,16 @@ from dataclasses import replace
 import pytest
 
 from tests.fakes import MemoryBus
+from tubepost import subjects
 from tubepost.address import Address, parse_address
 from tubepost.directory import Directory
-from tubepost.directory_values import FLAGS, Account, account_key, domain_key, entry_value
+from tubepost.directory_values import FLAGS, Account, Domain, account_key, domain_key, entry_value
+from tubepost.domains import Domains
 from tubepost.errors import Unavailable
-from tubepost.keyed import Bucket
+from tubepost.keyed import Bucket, encoded
+from tubepost.nats_bus import NatsBus
+from tubepost.ports import Write
+from tubepost.tasks import background
 
 JOE = parse_address("Joe@example.org")
 ACCOUNT = Account("joe@example.org", "example.org/00/joe", "$argon2id$...")
@@ -123,3 +128,79 @@ async def test_whose_an_address_is(
         revision = await bucket.put(key, entry_value(ACCOUNT))
     await directory.seen(key, revision)
     assert (await directory.owner(parse_address(sender))) == owner
+
+
+async def test_what_one_change_of_several_keys_wrote_is_seen_as_a_whole(
+    directory: Directory, memory_bus: MemoryBus
+) -> None:
+    keys = [domain_key("example.org"), account_key(JOE), domain_key("b.example")]
+    values = [{}, entry_value(ACCOUNT), {"alias_of": "example.org"}]
+    writes = [
+        Write(subjects.bucket_key(subjects.DIRECTORY, key), encoded(value), expect=0)
+        for key, value in zip(keys, values, strict=True)
+    ]
+    await directory.all_seen(keys, await memory_bus.append_all(writes))
+    assert directory.domain_names() == ["b.example", "example.org"]
+    assert await directory.account(Address("joe", "b.example")) == ACCOUNT
+
+
+UNREADABLE = [
+    b"null",
+    b"[]",
+    b"{",
+    b"{}",
+    b'{"kind": "of a newer release"}',
+    b'{"home": "x", "password": "y", "quota": "much"}',
+    b'{"kind": "alias", "to": 7}',
+]
+
+
+@pytest.mark.parametrize("data", UNREADABLE)
+@pytest.mark.parametrize("when", ["read", "heard"])
+async def test_what_cannot_be_read_is_unavailable_and_never_nothing(
+    directory: Directory, bucket: Bucket, memory_bus: MemoryBus, data: bytes, when: str
+) -> None:
+    await bucket.put(domain_key("example.org"), {})
+    if when == "heard":
+        assert await directory.entry(JOE) is None
+    subject = subjects.bucket_key(subjects.DIRECTORY, account_key(JOE))
+    await directory.seen(account_key(JOE), await memory_bus.append(subject, data))
+    for ask in (directory.entry, directory.account, directory.owner):
+        with pytest.raises(Unavailable):
+            await ask(JOE)
+    assert await directory.account(Address("ann", "example.org")) is None  # others are as ever
+    mended = await bucket.put(account_key(JOE), entry_value(ACCOUNT))
+    await directory.seen(account_key(JOE), mended)
+    assert await directory.account(JOE) == ACCOUNT
+
+
+@pytest.mark.parametrize("data", [b"null", b"{", b'{"quota": "much"}', b'{"limits": []}'])
+@pytest.mark.parametrize("was_there", [True, False])
+async def test_a_domain_that_cannot_be_read_is_local_and_its_mail_waits(
+    directory: Directory, bucket: Bucket, memory_bus: MemoryBus, data: bytes, was_there: bool
+) -> None:
+    key = domain_key("example.org")
+    if was_there:
+        await bucket.put(key, {})
+    subject = subjects.bucket_key(subjects.DIRECTORY, key)
+    await directory.seen(key, await memory_bus.append(subject, data))
+    assert "example.org" in directory.domains
+    assert await directory.confirmed_domain("example.org")
+    with pytest.raises(Unavailable, match=r"example.org cannot be read"):
+        directory.domain("example.org")
+    with pytest.raises(Unavailable):
+        await directory.account(JOE)
+    await directory.seen(key, await bucket.put(key, {}))
+    assert directory.domain("example.org") == Domain("example.org")
+    assert await directory.account(JOE) is None
+
+
+async def test_domains_alone_follow_no_addresses(bus: NatsBus) -> None:
+    """scheduler's: a million addresses are nothing to it, and none of their changes either."""
+    domains = Domains(bus)
+    async with background(domains.run()):
+        await domains.loaded()
+        js = bus.client.jetstream()
+        stream = subjects.bucket_stream(subjects.DIRECTORY)
+        followed = [info.config.filter_subject for info in await js.consumers_info(stream)]
+    assert followed == [subjects.bucket_key(subjects.DIRECTORY, "domain.>")]

@@ -47,7 +47,7 @@ def test_quoted(text: str, token: str) -> None:
 
 @pytest.fixture
 def bucket(memory_bus: MemoryBus) -> Bucket:
-    return Bucket(memory_bus, "directory")
+    return Bucket(memory_bus, "control")
 
 
 async def test_a_value_is_read_back_with_its_revision(bucket: Bucket) -> None:
@@ -97,7 +97,7 @@ async def test_a_mirror_has_what_was_there_and_what_comes(
     await bucket.put("a", {"n": 1})
     await bucket.put("gone", {"n": 1})
     tomb = await bucket.put("gone", None)
-    mirror = Mirror(memory_bus, "directory", lambda key, value: changes.append((key, value)))
+    mirror = Mirror(memory_bus, "control", lambda key, value: changes.append((key, value)))
     assert not mirror.loaded.is_set()
     async with running(mirror):
         assert {key: value for key, (value, _) in mirror.values.items()} == {"a": {"n": 1}}
@@ -110,7 +110,7 @@ async def test_a_mirror_has_what_was_there_and_what_comes(
 
 async def test_listeners_are_called_for_each_change(bucket: Bucket, memory_bus: MemoryBus) -> None:
     heard: list[int] = []
-    mirror = Mirror(memory_bus, "directory")
+    mirror = Mirror(memory_bus, "control")
     mirror.listeners.append(lambda: heard.append(len(mirror.values)))
     async with running(mirror):
         await mirror.seen(await bucket.put("a", {}))
@@ -122,7 +122,30 @@ async def test_seen_returns_for_a_revision_that_is_long_there(
     bucket: Bucket, memory_bus: MemoryBus
 ) -> None:
     revision = await bucket.put("a", {})
-    mirror = Mirror(memory_bus, "directory")
+    mirror = Mirror(memory_bus, "control")
     async with running(mirror):
         async with asyncio.timeout(5):
             await mirror.seen(revision)
+
+
+@pytest.mark.parametrize("data", [b"null", b"[]", b"7", b"{", b"\xff"])
+async def test_what_is_no_json_object_is_unavailable_and_never_none(
+    bucket: Bucket, memory_bus: MemoryBus, data: bytes
+) -> None:
+    await memory_bus.append("$KV.control.a", data)
+    for read in (bucket.get("a"), bucket.get("a", leader=True), bucket.last("a")):
+        with pytest.raises(Unavailable, match="no JSON"):
+            await read
+
+
+async def test_a_mirror_goes_on_after_what_it_cannot_read(
+    bucket: Bucket, memory_bus: MemoryBus
+) -> None:
+    told: list[str] = []
+    await bucket.put("a", {"n": 1})
+    await memory_bus.append("$KV.control.a", b"null")
+    mirror = Mirror(memory_bus, "control", on_unreadable=lambda key, _why: told.append(key))
+    async with running(mirror):
+        assert told == ["a"]
+        await mirror.seen(await bucket.put("a", {"n": 2}))
+        assert {key: value for key, (value, _) in mirror.values.items()} == {"a": {"n": 2}}
