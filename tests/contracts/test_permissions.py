@@ -25,6 +25,7 @@ from tubepost.mailstore import MailStore
 from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Deferred, Delivered, Outcome
 from tubepost.pauses import Pauses
+from tubepost.ports import Write
 from tubepost.record import INLINE_LIMIT, Envelope, Note, State
 from tubepost.relay_list import RelayList
 from tubepost.retry import Rules
@@ -228,6 +229,15 @@ async def test_popauth_writes_directory_control_and_relay(
     assert await Bucket(popauth, "secrets").get("account.org.joe", leader=True) is not None
     await relay_list.add(CLIENT, user="joe", window=60, by="pop-1")
     assert [entry.ip for entry in await relay_list.entries()] == [CLIENT]
+    await answering(await connect("local"), subjects.QUOTA_ROOM, "local")
+    assert await popauth.ask(subjects.QUOTA_ROOM, b"joe@example.org") == b"yes"
+    last = await popauth.append_all(
+        [
+            Write(subjects.bucket_key("directory", key), b"{}")
+            for key in ("count.example=2Eorg", "account.example=2Eorg.joe")
+        ]
+    )
+    assert last
     assert complaints == []
 
 
