@@ -249,6 +249,15 @@ async def test_popauth_writes_directory_control_and_relay(
     assert await Bucket(popauth, "secrets").get("account.org.joe", leader=True) is not None
     await relay_list.add(CLIENT, user="joe", window=60, by="pop-1")
     assert [entry.ip for entry in await relay_list.entries()] == [CLIENT]
+    await answering(await connect("local"), subjects.QUOTA_ROOM, "local")
+    assert await popauth.ask(subjects.QUOTA_ROOM, b"joe@example.org") == b"yes"
+    last = await popauth.append_all(
+        [
+            Write(subjects.bucket_key("directory", key), b"{}")
+            for key in ("count.example=2Eorg", "account.example=2Eorg.joe")
+        ]
+    )
+    assert last
     assert complaints == []
 
 

@@ -29,7 +29,8 @@ def test_every_file_of_the_specifications_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "folders"), [("smtpd", {"policies/"}), ("remote", {"smtp/"}), ("scheduler", set())]
+    ("service", "folders"),
+    [("smtpd", {"policies/"}), ("remote", {"smtp/"}), ("scheduler", set()), ("popauth", set())],
 )
 def test_a_service_names_each_of_its_modules_once(service: str, folders: set[str]) -> None:
     folder = ROOT / "services" / service

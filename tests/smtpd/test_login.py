@@ -159,14 +159,15 @@ async def test_cram_md5_is_for_who_asked_for_it(
     assert await logged_in(smtpd, client_tls, "plain", "ann@example.net", "staple battery") == 235
 
 
+@pytest.mark.parametrize("flag", ["no_smtp", "locked", "must_change"])
 async def test_who_may_not_use_auth_is_refused_with_the_right_password(
-    whole: tuple[Smtpd, Office], client_tls: ssl.SSLContext
+    whole: tuple[Smtpd, Office], client_tls: ssl.SSLContext, flag: str
 ) -> None:
     smtpd, popauth = whole
     await popauth.accounts.set_password("ann@example.net", "correct horse", reversible=True)
-    await popauth.accounts.set_flags("ann@example.net", {"no_smtp": True})
+    await popauth.accounts.set_flags("ann@example.net", {flag: True})
     for mechanism in ("plain", "cram_md5"):
         found = await logged_in(smtpd, client_tls, mechanism, "ann@example.net", "correct horse")
         assert found == 535
-    await popauth.accounts.set_flags("ann@example.net", {"no_smtp": False})
+    await popauth.accounts.set_flags("ann@example.net", {flag: False})
     assert await logged_in(smtpd, client_tls, "plain", "ann@example.net", "correct horse") == 235
