@@ -36,7 +36,10 @@ SERVICES: Mapping[str, Service] = {
     "popauth": Service(
         services.popauth.settings.Settings,
         services.popauth.app.serve,
-        ("domains", "accounts", "relay", "control"),
+        (
+            *("domains", "addresses", "accounts", "accounts:bulk", "aliases", "lists", "quota"),
+            *("history", "tokens", "resolve", "self", "relay", "control"),
+        ),
     ),
     "local": Service(services.local.settings.Settings, services.local.app.serve),
     "remote": Service(
