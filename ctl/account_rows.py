@@ -17,6 +17,7 @@ COLUMNS = ("address", "password", "quota", "name")
 """The first line may say them. `quota` and `name` may be left out."""
 
 _HASH = re.compile(r"(?:\{ARGON2(?:ID)?\})?(\$argon2id\$.*)", re.IGNORECASE)
+_CUT_HASH = re.compile(r"(?:\{ARGON2(?:ID)?\})?\$argon2id\$v=\d+\$m=\d+", re.IGNORECASE)
 _SCHEME = re.compile(r"\{[A-Za-z0-9.-]+\}|\$[0-9a-z-]+\$")
 
 
@@ -48,9 +49,16 @@ def rows(lines: Iterable[str]) -> Iterator[Row]:
 
 def _row(line: int, fields: list[str]) -> Row:
     try:
-        return Row(line, _account(fields))
+        return Row(line, _account(_whole(fields)))
     except BadInput as error:
         return Row(line, {}, str(error))
+
+
+def _whole(fields: list[str]) -> list[str]:
+    """A hash has two commas; nobody puts it in quotes."""
+    if len(fields) > 3 and _CUT_HASH.fullmatch(fields[1].strip()):
+        return [fields[0], ",".join(fields[1:4]), *fields[4:]]
+    return fields
 
 
 def _account(fields: list[str]) -> dict[str, str]:
