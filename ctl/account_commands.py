@@ -116,8 +116,9 @@ def quota(
 ) -> None:
     """Show or set how much the mails of a mailbox may take; looked at when mail comes in."""
     if quota:
-        ask.api.put("accounts", address, "quota", json={"quota": quota})
-    found = ask.api.get("accounts", address, "quota")
+        found = ask.api.put("accounts", address, "quota", json={"quota": str(parse_quota(quota))})
+    else:
+        found = ask.api.get("accounts", address, "quota")
     ask.say(found, [found["quota"]])
 
 
@@ -139,8 +140,9 @@ def forward(
     wanted |= {} if keep is None else {"keep": keep}
     wanted |= {"forward": [], "keep": True} if off else {}
     if wanted:
-        ask.api.patch("accounts", address, json=wanted)
-    found = ask.api.get("accounts", address)
+        found = ask.api.patch("accounts", address, json=wanted)
+    else:
+        found = ask.api.get("accounts", address)
     ask.say({name: found[name] for name in ("forward", "keep")}, directory_lines.forward(found))
 
 

@@ -93,7 +93,7 @@ def _slices(found: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _add(api: Api, part: list[Row], done: Done, *, check: bool) -> None:
     done.refused += [_refusal(row.line, "", row.why) for row in part if row.why]
-    good = [row for row in part if not row.why]
+    good = _once([row for row in part if not row.why], done)
     if good and not check:
         answer = _asked(api, good, done)
         line_of = {row.account["address"].lower(): row.line for row in good}
@@ -104,6 +104,15 @@ def _add(api: Api, part: list[Row], done: Done, *, check: bool) -> None:
             for one in answer["refused"]
         ]
     done.line = part[-1].line
+
+
+def _once(good: list[Row], done: Done) -> list[Row]:
+    """The first of each address: the platform tells nothing of the others."""
+    first: dict[str, Row] = {}
+    for row in good:
+        if first.setdefault(row.account["address"].lower(), row) is not row:
+            done.existing.append(row.account["address"])
+    return list(first.values())
 
 
 def _asked(api: Api, good: list[Row], done: Done) -> Any:

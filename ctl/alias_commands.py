@@ -52,8 +52,8 @@ def set_alias(
         raise BadInput("say what to set: the addresses it stands for, --owner, --verp or --no-verp")
     old = ask.api.get("aliases", address)
     whole = {name: old[name] for name in given} | wanted
-    ask.api.put("aliases", address, json=whole)
-    ask.say({"address": old["address"]} | whole, directory_lines.alias(old | whole))
+    found = ask.api.put("aliases", address, json=whole)
+    ask.say(found, directory_lines.alias(found))
 
 
 @aliases.command("show")

@@ -15,9 +15,11 @@ def history(
     ask: Asking,
     what: Annotated[str, typer.Argument(metavar="ADDRESS|DOMAIN", help="Default: all.")] = "",
     since: Annotated[str, typer.Option(help="Changes of so long: 90s, 15m, 2h, 7d.")] = "",
+    number: Annotated[int, typer.Option("-n", min=1, max=1000, help="So many, no more.")] = 100,
 ) -> None:
     """Changes of the directory, the newest first: when, who, what. 16 of each address are kept."""
-    query: dict[str, Any] = {"address" if "@" in what else "domain": what} if what else {}
+    query: dict[str, Any] = {"limit": number}
+    query |= {"address" if "@" in what else "domain": what} if what else {}
     query |= {"since": time.time() - seconds(since)} if since else {}
     found = ask.api.get("history", **query)
     ask.say(found, map(directory_lines.change, found))

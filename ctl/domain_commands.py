@@ -6,6 +6,7 @@ import typer
 
 from ctl import directory_lines, flag_words, output
 from ctl.asking import Asking, Domain, asking
+from ctl.client import Api
 from ctl.directory_pages import used
 from ctl.typed import Quota
 from tubepost.errors import BadInput
@@ -65,7 +66,7 @@ def list_all(ask: Asking) -> None:
 @asking
 def show(ask: Asking, domain: Domain) -> None:
     """A domain: its other names, mail for nobody, quota and use, limits."""
-    _show(ask, domain)
+    _show(ask, ask.api.get("domains", domain))
 
 
 @domains.command("set")
@@ -87,8 +88,7 @@ def set_domain(
             "say what to set: --unknown refuse, --unknown delete, --unknown ADDRESS, "
             "or --alias-of DOMAIN"
         )
-    ask.api.patch("domains", domain, json=wanted)
-    _show(ask, domain)
+    _show(ask, _changed(ask.api, domain, wanted))
 
 
 @domains.command("limits")
@@ -116,9 +116,7 @@ def limits(  # noqa: PLR0913 - its options
         "flags": None if flags is None else flag_words.flags(flags),
     }
     wanted = {name: value for name, value in given.items() if value is not None}
-    if wanted:
-        ask.api.patch("domains", domain, json={"limits": wanted})
-    found = ask.api.get("domains", domain)
+    found = _changed(ask.api, domain, {"limits": wanted} if wanted else {})
     ask.say(found["limits"] | {"counts": found["counts"]}, directory_lines.limits(found))
 
 
@@ -130,10 +128,8 @@ def quota(
     quota: Quota = "",
 ) -> None:
     """Show or set how much the mails of all accounts of a domain may take together."""
-    if quota:
-        ask.api.patch("domains", domain, json={"quota": str(parse_quota(quota))})
-    found = ask.api.get("domains", domain)["quota"]
-    ask.say({"quota": found}, [found])
+    found = _changed(ask.api, domain, {"quota": str(parse_quota(quota))} if quota else {})
+    ask.say({"quota": found["quota"]}, [found["quota"]])
 
 
 @domains.command("hold")
@@ -153,8 +149,15 @@ def release(ask: Asking, domain: Domain) -> None:
     output.note(f"to try at once what waits: tubepost queue flush --recipient @{domain}")
 
 
-def _show(ask: Asking, domain: str) -> None:
-    found = ask.api.get("domains", domain)
+def _changed(api: Api, domain: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The domain, after the change if there is one."""
+    found: dict[str, Any] = (
+        api.patch("domains", domain, json=wanted) if wanted else api.get("domains", domain)
+    )
+    return found
+
+
+def _show(ask: Asking, found: dict[str, Any]) -> None:
     use = {} if found["alias_of"] else used(ask.api, found["name"])
     ask.say(found | {"used": use or None}, directory_lines.domain(found, use))
 

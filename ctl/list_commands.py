@@ -57,15 +57,14 @@ def set_list(
     wanted = _given(posting, moderators, name) | ({} if owner is None else {"owner": owner})
     if not wanted:
         raise BadInput("say what to set: --owner, --posting, --moderator or --name")
-    ask.api.patch("lists", address, json=wanted)
-    _show(ask, address)
+    _show(ask, ask.api.patch("lists", address, json=wanted))
 
 
 @lists.command("show")
 @asking
 def show(ask: Asking, address: Address) -> None:
     """A list: owner, who may write, how many members."""
-    _show(ask, address)
+    _show(ask, ask.api.get("lists", address))
 
 
 @lists.command("members")
@@ -80,9 +79,10 @@ def members(
 ) -> None:
     """List the members, or put those of a file in their place."""
     if file:
-        ask.api.patch("lists", address, json={"members": addresses(None, file)})
-    found = ask.api.get("lists", address)["members"]
-    ask.say(found, found)
+        found = ask.api.patch("lists", address, json={"members": addresses(None, file)})
+    else:
+        found = ask.api.get("lists", address)
+    ask.say(found["members"], found["members"])
 
 
 @lists.command("join")
@@ -118,8 +118,7 @@ def list_all(
     say_addresses(ask, "list", domain)
 
 
-def _show(ask: Asking, address: str) -> None:
-    found = ask.api.get("lists", address)
+def _show(ask: Asking, found: dict[str, Any]) -> None:
     ask.say(found, directory_lines.mailing_list(found))
 
 
