@@ -37,8 +37,8 @@ SERVICES: Mapping[str, Service] = {
         services.popauth.settings.Settings,
         services.popauth.app.serve,
         (
-            *("domains", "addresses", "accounts", "accounts:bulk", "aliases", "lists", "quota"),
-            *("history", "tokens", "resolve", "self", "relay", "control"),
+            *("domains", "accounts", "accounts:bulk", "aliases", "lists", "addresses", "self"),
+            *("quota", "history", "resolve", "tokens", "relay", "control"),
         ),
     ),
     "local": Service(services.local.settings.Settings, services.local.app.serve),

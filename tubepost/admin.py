@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tubepost import __name__ as product
@@ -53,6 +54,22 @@ class Principal:
         if not self.may(domain):
             raise HTTPException(403, NOT_YOURS)
 
+
+class Problem(BaseModel):
+    """What an error is (RFC 9457). `detail` is one line that says what to do."""
+
+    type: str = "about:blank"
+    status: int
+    detail: str
+
+
+_PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What was asked cannot be done: `detail` says why", "content": _PROBLEM},
+    "5XX": {"description": "Not now", "content": _PROBLEM},
+}
+"""What every resource may answer besides, for OpenAPI."""
 
 Tokens = Callable[[str], Principal | None]
 """Whose token a text is, of those that are not the admin's."""
@@ -117,7 +134,7 @@ def require_token(request: Request) -> Principal:
     if token and hmac.compare_digest(given.encode(), token.encode()):
         return Principal(_actor(request))
     tokens: Tokens = request.app.state.tokens
-    found = tokens(given)
+    found = tokens(given) if token else None
     if found is None:
         raise HTTPException(401, "give the admin token as: Authorization: Bearer TOKEN")
     return found
@@ -143,12 +160,17 @@ def _actor(request: Request) -> str:
 
 def protected() -> APIRouter:
     """A router whose resources need the admin token."""
-    return APIRouter(prefix="/v1", dependencies=[Depends(require_admin)])
+    return APIRouter(prefix="/v1", dependencies=[Depends(require_admin)], responses=PROBLEMS)
 
 
 def open_to_domains() -> APIRouter:
     """A router whose resources take any token: each has to check what `Who` may."""
-    return APIRouter(prefix="/v1", dependencies=[Depends(require_token)])
+    return APIRouter(prefix="/v1", dependencies=[Depends(require_token)], responses=PROBLEMS)
+
+
+def open_to_all() -> APIRouter:
+    """A router whose resources want no token: each has to ask for another proof."""
+    return APIRouter(prefix="/v1", responses=PROBLEMS)
 
 
 def problem(status: int, detail: str) -> JSONResponse:

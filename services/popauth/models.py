@@ -18,14 +18,6 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Problem(BaseModel):
-    """What an error is (RFC 9457). `detail` is one line that says what to do."""
-
-    type: str = "about:blank"
-    status: int
-    detail: str
-
-
 class NewDomain(Asked):
     """A domain to be made. `alias_of`: another name of that domain."""
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.popauth.accounts import Accounts, home_of
+from services.popauth.homes import home_of
 from services.popauth.passwords import Passwords
 from tests.fakes import MemoryBus
-from tests.popauth.directory import PATIENCE, Office, office
+from tests.popauth.directory import PATIENCE, Books, Office, office
 from tubepost.address import Address, parse_address
 from tubepost.directory import Directory
 from tubepost.directory_values import NO_RELAY, NO_SMTP
@@ -116,7 +116,7 @@ async def test_a_change_made_meanwhile_is_a_conflict(real: Office) -> None:
     stale = Directory(real.bus)
     async with background(stale.run()):
         await asyncio.wait_for(stale.loaded(), PATIENCE)
-    late = Accounts(real.bus, stale, real.passwords)
+    late = Books(real.bus, stale, real.passwords)
     await real.accounts.set_password("ann@example.net", "theirs, not ours")
     await real.accounts.add_domain("b.example")
     for change in (
@@ -134,7 +134,7 @@ async def test_a_change_made_meanwhile_is_a_conflict(real: Office) -> None:
 async def test_of_two_at_once_one_wins(real: Office) -> None:
     results = await asyncio.gather(
         real.accounts.add_domain("example.net"),
-        Accounts(real.bus, real.directory, real.passwords).add_domain("example.net"),
+        Books(real.bus, real.directory, real.passwords).add_domain("example.net"),
         return_exceptions=True,
     )
     assert sorted(isinstance(result, Conflict) for result in results) == [False, True]

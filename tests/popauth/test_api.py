@@ -30,7 +30,7 @@ NOW = 1_700_000_000.0
 async def http(real: Office) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(Health(), "secret")
     relay_list = RelayList(real.bus, lambda: NOW)
-    app.include_router(router(real.accounts, real.directory, relay_list, real.control))
+    app.include_router(router(real.desk, relay_list))
     async with client_of(app) as client:
         yield client
 
