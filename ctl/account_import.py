@@ -93,8 +93,8 @@ def _slices(found: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _add(api: Api, part: list[Row], done: Done, *, check: bool) -> None:
     done.refused += [_refusal(row.line, "", row.why) for row in part if row.why]
-    good = _once([row for row in part if not row.why], done)
-    if good and not check:
+    good = [] if check else _once([row for row in part if not row.why], done)
+    if good:
         answer = _asked(api, good, done)
         line_of = {row.account["address"].lower(): row.line for row in good}
         done.added += len(answer["added"])

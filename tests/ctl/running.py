@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import structlog.testing
 
 from ctl import main
 from services.popauth.app import serve
@@ -72,6 +73,14 @@ async def popauth(nats: NatsServer, folder: Path) -> AsyncIterator[str]:
     )
     health = Health()
     context = Context("popauth", create_app(health, "secret"), health, asyncio.Event())
+    # the log would stand among the lines of the command: both go to stdout, in one process here
+    with structlog.testing.capture_logs():
+        async with _serving(context, settings) as address:
+            yield address
+
+
+@contextlib.asynccontextmanager
+async def _serving(context: Context, settings: Settings) -> AsyncIterator[str]:
     async with admin_server(context.app, "127.0.0.1:0") as address:
         service = asyncio.create_task(serve(settings, context))
         try:
