@@ -40,6 +40,8 @@ NAMES: Mapping[type[Entry], str] = {
     MailingList: "list",
 }
 
+_WITH_ARTICLE = {Account: "an account", Alias: "an alias", MailingList: "a list"}
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -193,7 +195,7 @@ def _of_kind(address: Address, entry: Entry | None, kind: type[E]) -> E:
     name = NAMES[kind]
     if entry is None:
         raise NotFound(f"there is no {name} {address}; see: tubepost {name} list")
-    raise NotFound(f"{address} is not an {name} but: {NAMES[type(entry)]}")
+    raise NotFound(f"{address} is not {_WITH_ARTICLE[kind]} but {_WITH_ARTICLE[type(entry)]}")
 
 
 def there_already(address: Address, entry: Entry | None) -> Exists:

@@ -102,6 +102,8 @@ def _checked(address: Address, wish: ListWish) -> Mapping[str, object]:
 
 def _with(now: MailingList, more: Mapping[str, object]) -> MailingList:
     after = replace(now, **more)  # type: ignore[arg-type]  # made by _checked
+    if not after.owner:
+        raise BadInput("a list needs an owner, who gets the bounces")
     if after.posting == MODERATORS and not after.moderators:
         raise BadInput("posting by moderators needs at least one moderator")
     return after

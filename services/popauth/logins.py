@@ -51,7 +51,7 @@ class Logins:
         flags = self._flags(account)
         flag = kept_out(flags, POP3)
         if flag:
-            maillog.login("pop3", account.address, client_ip, result=flag)
+            maillog.login_kept_out("pop3", account.address, client_ip, flag=flag)
             return Refused(flag, TEXTS[flag])
         await self._open_relay(account, client_ip)
         maillog.login("pop3", account.address, client_ip, result="success")
