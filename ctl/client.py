@@ -15,10 +15,20 @@ __all__ = ["Api", "Refused"]
 
 
 class Api:
-    """/v1 of the platform on a data folder, or of TUBEPOST_ADMIN with TUBEPOST_TOKEN."""
+    """/v1 of the platform on a data folder, or of TUBEPOST_ADMIN with TUBEPOST_TOKEN.
 
-    def __init__(self, data: Path | None) -> None:
-        self._base, self._token, self._where = find(data)
+    `token_file`: holds the token to use instead of theirs. `headers`: go with every question.
+    """
+
+    def __init__(
+        self,
+        data: Path | None,
+        *,
+        token_file: Path | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._base, self._token, self._where = find(data, token_file)
+        self._own = dict(headers or {})
 
     def get(self, *path: str, **query: Any) -> Any:
         return self._call("GET", path, params=query)
@@ -77,7 +87,7 @@ class Api:
         return f"{self._base}/v1/" + "/".join(quote(part, safe="") for part in path)
 
     def _headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        return {**(more or {}), "Authorization": f"Bearer {self._token}".rstrip()}
+        return {**self._own, **(more or {}), "Authorization": f"Bearer {self._token}".rstrip()}
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
