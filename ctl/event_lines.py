@@ -64,7 +64,8 @@ def _accepted(event: Event) -> str:
     client = f" {event['client']}" if event["client"] else ""
     helo = f" ({event['helo']})" if event["helo"] else ""
     user = f", user {event['user']}" if event["user"] else ""
-    whose = f" of {event['bounce_of']}" if event["bounce_of"] else ""
+    of = event["bounce_of"] or event.get("forward_of")  # the first releases had no forwards
+    whose = f" of {of}" if of else ""
     size = f"{event['size']} octets by {event['source']}"
     return f"accepted from <{event['sender']}> to {to}: {size}{client}{helo}{user}{whose}"
 

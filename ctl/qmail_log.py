@@ -16,7 +16,14 @@ Event = Mapping[str, Any]
 
 CHANNELS = ("local", "remote")
 
-UIDS: Mapping[str, int] = {"smtp": 1, "submission": 2, "http": 3, "bounce": 4, "submissions": 5}
+UIDS: Mapping[str, int] = {
+    "smtp": 1,
+    "submission": 2,
+    "http": 3,
+    "bounce": 4,
+    "submissions": 5,
+    "forward": 6,
+}
 """Who brought a mail in: qmail has a user id there."""
 
 TAI64 = (1 << 62) + 10

@@ -18,7 +18,7 @@ from tubepost.events import NOBODY, Teller
 from tubepost.mailstore import MailStore, MissingBody
 from tubepost.outcome import Deferred, Outcome
 from tubepost.ports import Bus, Clock, Job
-from tubepost.record import Held, Record, State, UnreadableRecord, Wish
+from tubepost.record import Held, Priority, Record, State, UnreadableRecord, Wish
 from tubepost.retry import Rules
 from tubepost.subjects import Key
 from tubepost.tasks import background
@@ -34,7 +34,8 @@ ASK_WORKERS = 1.0
 class Mail:
     """What a courier gets. `body` has CRLF line ends and is not dot-stuffed; times as in Record.
 
-    `wishes`, `ret`, `envid` and `smtputf8` as in Envelope.
+    `wishes`, `ret`, `envid` and `smtputf8` as in Envelope. `done`: by recipient, the names of the
+    actions that earlier tries have done.
     """
 
     key: Key
@@ -48,6 +49,8 @@ class Mail:
     ret: str = ""
     envid: str = ""
     smtputf8: bool = False
+    priority: Priority = Priority.NORMAL
+    done: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Courier(Protocol):
@@ -196,4 +199,6 @@ def _mail(held: Held, body: bytes) -> Mail:
         record.ret,
         record.envid,
         record.smtputf8,
+        record.priority,
+        {r.address: r.done for r in record.recipients if r.done},
     )

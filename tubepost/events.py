@@ -41,6 +41,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "helo",
         "user",
         "bounce_of",
+        "forward_of",
     ),
     "split": ("units", "count"),
     "started": ("unit", "channel", "destination", "attempt", "began", "recipients"),

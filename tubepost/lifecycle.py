@@ -83,7 +83,8 @@ def _after_outcome(
         case Failed():
             return _said(recipient, Fate.FAILED, outcome.text, outcome)
         case Deferred() if not last or outcome.at_once:
-            return _said(recipient, recipient.fate, outcome.text, outcome)
+            waiting = _said(recipient, recipient.fate, outcome.text, outcome)
+            return _with_done(waiting, recipient.done + outcome.done)
         case Deferred():
             text = outcome.text[: MAX_REPLY - len(retry.EXPIRED) - 1] + "/" + retry.EXPIRED
             return _said(recipient, Fate.FAILED, text, outcome)
@@ -117,6 +118,11 @@ def after_bounce(record: Record, told: Container[str]) -> Record:
         for r in record.recipients
     )
     return _settled(replace(record, recipients=recipients))
+
+
+def _with_done(recipient: Recipient, done: tuple[str, ...]) -> Recipient:
+    """What was done once stays done, also where the next try does not come as far."""
+    return replace(recipient, done=tuple(dict.fromkeys(done))) if done else recipient
 
 
 _REPORTED: Mapping[Fate, Fate] = {

@@ -42,7 +42,8 @@ class Deferred:
     """Not now; it stays in the queue. `status` is an RFC 3463 code of class 4.
 
     `seconds`: how long the host took that said so, the connection to it included; 0 where none
-    did. Two outcomes that differ in nothing else are the same one.
+    did. Two outcomes that differ in nothing else are the same one. `done`: the names of the
+    actions for this recipient that are done and never to be repeated (Recipient.done).
     """
 
     text: str
@@ -56,6 +57,7 @@ class Deferred:
     phase: str = field(default="", compare=False)  # events.Phase of remote, `dns`, `connect`
     kind: str = ""  # in one word what kind of trouble it is: reply_kinds
     seconds: float = field(default=0.0, compare=False)
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

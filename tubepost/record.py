@@ -73,6 +73,7 @@ class Priority(StrEnum):
 class Recipient:
     """`reply` is the last thing a delivery said about this recipient: text, one line.
     `kind`: what kind of trouble that was (reply_kinds), "" where it is none.
+    `done`: of a local delivery that was deferred, the names of the actions that are done.
 
     `notify` and `orcpt` are the parameters of RCPT (RFC 3461 4.1, 4.2) as they were given.
     """
@@ -84,6 +85,7 @@ class Recipient:
     notify: str = ""
     orcpt: str = ""
     kind: str = ""
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ def _optional(record: Record) -> tuple[tuple[str, object], ...]:
         ("i", int(record.smtputf8)),
         ("o", note and [note.actor, note.why, note.at]),
         ("t", _encode_kinds(record.recipients)),
+        ("f", _encode_done(record.recipients)),
     )
 
 
@@ -234,6 +237,12 @@ def _encode_kinds(recipients: tuple[Recipient, ...]) -> list[str]:
     """Beside the recipients: a release that knows no kinds refuses a recipient with one more."""
     kinds = [r.kind for r in recipients]
     return kinds if any(kinds) else []
+
+
+def _encode_done(recipients: tuple[Recipient, ...]) -> list[str]:
+    """Beside the recipients, as kinds are. A release that does not know it repeats what is done."""
+    done = [r.done for r in recipients]
+    return [" ".join(names) for names in done] if any(done) else []
 
 
 def _encode_recipient(r: Recipient) -> object:
@@ -259,7 +268,7 @@ def decode(header: str | None) -> Record:
             channel=sys.intern(str(wire["ch"])),
             destination=sys.intern(str(wire["d"])),
             sender=sys.intern(str(wire["s"])),
-            recipients=_decode_recipients(wire["r"], wire.get("t")),
+            recipients=_decode_recipients(wire["r"], wire.get("t"), wire.get("f")),
             size=int(wire["sz"]),
             chunks=int(wire.get("k", 0)),
             created=float(wire["c"]),
@@ -288,21 +297,32 @@ def with_group(header: str, group: int) -> str:
     return _compact({**json.loads(header), "g": group})
 
 
-def _decode_recipients(wire: list[object], kinds: object) -> tuple[Recipient, ...]:
-    if not isinstance(kinds, list) or len(kinds) != len(wire):
+def _decode_recipients(wire: list[object], kinds: object, done: object) -> tuple[Recipient, ...]:
+    if kinds is None and done is None:  # nearly always
         return tuple(_decode_recipient(r) for r in wire)
-    return tuple(_decode_recipient(r, sys.intern(str(k))) for r, k in zip(wire, kinds, strict=True))
+    beside = zip(wire, _beside(wire, kinds), _beside(wire, done), strict=True)
+    return tuple(
+        _decode_recipient(r, sys.intern(k), tuple(map(sys.intern, names.split())))
+        for r, k, names in beside
+    )
 
 
-def _decode_recipient(wire: object, kind: str = "") -> Recipient:
+def _beside(wire: list[object], texts: object) -> list[str]:
+    """What stands beside the recipients; where it does not fit them, nothing."""
+    if not isinstance(texts, list) or len(texts) != len(wire):
+        return [""] * len(wire)
+    return [str(text) for text in texts]
+
+
+def _decode_recipient(wire: object, kind: str = "", done: tuple[str, ...] = ()) -> Recipient:
     if isinstance(wire, str):
-        return Recipient(wire, kind=kind)
+        return Recipient(wire, kind=kind, done=done)
     if isinstance(wire, list) and len(wire) in (4, 6):
         address, fate, *rest = wire
         # Interned: a dead host says the same of all its mail.
         reply, status, *wish = (sys.intern(str(text)) for text in rest)
         notify, orcpt = wish or ("", "")
-        return Recipient(str(address), _FATES[fate], reply, status, notify, orcpt, kind)
+        return Recipient(str(address), _FATES[fate], reply, status, notify, orcpt, kind, done)
     raise ValueError(f"not a recipient: {wire!r}")
 
 

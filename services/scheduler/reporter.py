@@ -109,6 +109,7 @@ class Reporter:
             helo="",
             user="",
             bounce_of=held.key.mail_id,
+            forward_of="",
         )
 
     async def _original(self, held: Held, action: Action) -> bytes | None:

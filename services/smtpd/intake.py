@@ -101,10 +101,8 @@ class Intake:
         }
         logged = {**facts, "host": source.host} if source.host else facts
         maillog.accepted(mail_id, logged, source=source.name, tls=source.tls)
-        count = len(envelope.recipients)
-        self._events.emit(
-            "accepted", mail_id, at=now, **facts, source=source.name, count=count, bounce_of=""
-        )
+        of = {"count": len(envelope.recipients), "bounce_of": "", "forward_of": ""}
+        self._events.emit("accepted", mail_id, at=now, **facts, source=source.name, **of)
         return Accepted(mail_id, int(now))
 
     async def measure_store(self, bus: NatsBus) -> None:

@@ -31,6 +31,7 @@ def accepted(mail: str = ONE, at: float = 0, *, sender: str = JOE, to: tuple[str
         "helo": "" if bounce_of else "client.example",
         "user": "",
         "bounce_of": bounce_of,
+        "forward_of": "",
     }
 
 

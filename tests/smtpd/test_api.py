@@ -138,4 +138,5 @@ async def test_what_is_taken_is_told(smtpd: Smtpd, http: httpx.AsyncClient) -> N
         "helo": "",
         "user": "admin",
         "bounce_of": "",
+        "forward_of": "",
     }

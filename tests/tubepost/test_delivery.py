@@ -330,3 +330,16 @@ async def test_stopping_lets_deliveries_end_and_takes_no_more(
     assert [mail.key for mail in rig.courier.given] == [first.key]
     assert not await rig.store.read(first.key)
     assert await rig.store.read(second.key)
+
+
+async def test_the_courier_learns_what_earlier_tries_have_done(
+    memory_bus: MemoryBus, clock: FakeClock
+) -> None:
+    outcomes = {JOE: Deferred(text="busy", done=("store",)), ANN: Deferred(text="busy")}
+    async with working(memory_bus, clock, lambda _mail: outcomes) as rig:
+        held = await rig.accept(to=(JOE, ANN))
+        await rig.finished(await rig.send(held))
+        waiting = await rig.store.read(held.key)
+        assert waiting is not None
+        await rig.finished(await rig.send(waiting))
+    assert [mail.done for mail in rig.courier.given] == [{}, {JOE: ("store",)}]

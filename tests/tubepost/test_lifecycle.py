@@ -381,3 +381,20 @@ def test_whatever_an_operator_does_the_table_has_it(
         before = replace(before, state=state)
     after = act(before, NOTE)
     assert after is before or after.state in TRANSITIONS[before.state]
+
+
+def test_what_is_done_for_a_recipient_is_never_forgotten_while_it_waits() -> None:
+    once = tried(mail(A, B), {A: Deferred(text="busy", done=("store",)), B: Deferred(text="busy")})
+    assert [r.done for r in once.recipients] == [("store",), ()]
+    twice = tried(once, {A: Deferred(text="the directory is away"), B: Deferred(text="busy")})
+    assert [r.done for r in twice.recipients] == [("store",), ()]
+    more = tried(twice, {A: Deferred(text="busy", done=("store", "forward"))})
+    assert [r.done for r in more.recipients] == [("store", "forward"), ()]
+    again = rejuvenated(released(held(more, NOTE), NOTE), NOTE)
+    assert [r.done for r in again.recipients] == [("store", "forward"), ()]
+
+
+@pytest.mark.parametrize("outcome", [Delivered(text="ok"), Failed(text="no")])
+def test_whoever_is_settled_needs_no_list_of_what_is_done(outcome: Outcome) -> None:
+    waits = tried(mail(A), {A: Deferred(text="busy", done=("store",))})
+    assert tried(waits, {A: outcome}).recipients[0].done == ()

@@ -27,6 +27,7 @@ TEXT = st.text(max_size=30)
 REPLIES = st.text(min_size=1, max_size=MAX_REPLY)
 TIMES = st.floats(0, 1e11)
 SETTLED = st.sampled_from([Fate.DELIVERED, Fate.FAILED, Fate.BOUNCED])
+DONE = st.lists(st.sampled_from(["store", "forward", "post"]), unique=True).map(tuple)
 RECIPIENTS = st.one_of(
     st.builds(Recipient, TEXT),
     st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT),
@@ -34,6 +35,7 @@ RECIPIENTS = st.one_of(
     st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT, TEXT, TEXT),
     st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT, TEXT, TEXT, TEXT),
     st.builds(Recipient, TEXT, kind=TEXT),
+    st.builds(Recipient, TEXT, st.sampled_from(Fate), REPLIES, TEXT, kind=TEXT, done=DONE),
 )
 RECORDS = st.builds(
     Record,
@@ -172,6 +174,7 @@ def test_the_largest_unit_in_other_letters_fits_too() -> None:
         "5.999.999",
         "SUCCESS,FAILURE,DELAY",
         "utf-8;" + r"\x{EB}" * 49,
+        done=("store", "forward"),
     )
     assert dsn.parse_orcpt(worst.orcpt)
     with pytest.raises(BadInput):
@@ -201,3 +204,19 @@ def test_kinds_that_fit_no_recipients_are_left_out(kinds: object) -> None:
     assert wire["r"] == ["a@x.y", "b@x.y"], "what an older release reads"
     found = decode(json.dumps(wire | {"t": kinds}))
     assert [(r.address, r.kind) for r in found.recipients] == [("a@x.y", ""), ("b@x.y", "")]
+
+
+@pytest.mark.parametrize("done", ["store", {"a": 1}, None, ["store"], ["store", "", ""]])
+def test_what_is_done_is_left_out_where_it_fits_no_recipients(done: object) -> None:
+    """Beside the recipients, where a release that does not know it finds what it knows."""
+    two = Record(**_with(recipients=(Recipient("a@x.y", done=("store",)), Recipient("b@x.y"))))
+    wire = json.loads(encode(two))
+    assert wire["f"] == ["store", ""]
+    assert wire["r"] == ["a@x.y", "b@x.y"], "what an older release reads"
+    assert [r.done for r in decode(encode(two)).recipients] == [("store",), ()]
+    assert [r.done for r in decode(json.dumps(wire | {"f": done})).recipients] == [(), ()]
+
+
+def test_nearly_no_record_says_what_is_done() -> None:
+    wire = json.loads(encode(Record(**_with(recipients=(Recipient("a@x.y"),)))))
+    assert "f" not in wire
