@@ -10,14 +10,12 @@ from urllib.parse import quote
 
 from tubepost import verp
 from tubepost.address import Address, parse_address
+from tubepost.candidates import RETURN
 from tubepost.directory_values import MODERATORS, MailingList
 from tubepost.trace_headers import header_of
 
 OWNER = "-owner"
-"""`list-owner@` reaches whoever answers for the list."""
-
-RETURN = "-return-"
-"""`list-return-user=host@` is told that `user@host` did not get a mail."""
+"""`list-owner@` reaches whoever answers for the list (candidates.OWNER_ENDINGS)."""
 
 MAX_NAME = 100
 """Characters of a list's name that stand in List-Id."""

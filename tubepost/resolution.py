@@ -1,13 +1,16 @@
 """What an address of ours stands for: the one place that decides it. Pure.
 
-`candidates` says what has to be looked up, `resolve` what is done with mail for the address. The
-rows of the order stand in docs/resolution.md; each Resolution names its row.
+`resolve` says what is done with mail for the address; tubepost.candidates, what has to be looked up
+for it. The rows of the order stand in docs/resolution.md; each Resolution names its row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tubepost.address import Address
+from tubepost.candidates import Way, candidates
+from tubepost.conventions import PLAIN, Conventions
 from tubepost.directory_values import (
     DELETE,
     HOLD,
@@ -21,6 +24,26 @@ from tubepost.directory_values import (
 )
 
 NO_MAILBOX = "Sorry, no mailbox here by that name. (#5.1.1)"
+
+
+class Rule(StrEnum):
+    """The rows of docs/resolution.md, in their order."""
+
+    DOMAIN_HOLD = "domain on hold"
+    LOCKED = "locked"
+    HOLD = "on hold"
+    ACCOUNT_FORWARD = "account with forward"
+    ACCOUNT = "account"
+    ALIAS = "alias"
+    LIST = "list"
+    SRS = "srs"
+    LIST_OWNER = "list owner"
+    LIST_RETURN = "list return"
+    DEFAULT = "default alias"
+    EXTENSION = "extension"
+    CATCH_ALL = "catch-all"
+    DELETED = "nobody: deleted"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +87,17 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True)
+class ToOwner:
+    """To the owner of a list: mail for him, or a report about what the list sent."""
+
+    mailing_list: MailingList
+
+    @property
+    def name(self) -> str:
+        return "owner"
+
+
+@dataclass(frozen=True, slots=True)
 class Discard:
     """Nothing: it counts as delivered."""
 
@@ -96,7 +130,7 @@ class Wait:
         return "wait"
 
 
-Action = Store | Forward | Post | Discard | Refuse | Wait
+Action = Store | Forward | Post | ToOwner | Discard | Refuse | Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +141,7 @@ class Resolution:
     """
 
     address: str
-    rule: str
+    rule: Rule
     actions: tuple[Action, ...]
 
     @property
@@ -115,54 +149,94 @@ class Resolution:
         return not any(isinstance(a, Refuse) and a.status == "5.1.1" for a in self.actions)
 
 
-def candidates(address: Address, separators: Sequence[str]) -> tuple[Address, ...]:
-    """The addresses to look up where there is nothing at `address` itself, in order."""
-    return ()
-
-
-def resolve(address: Address, domain: Domain, found: Mapping[str, Entry]) -> Resolution:
+def resolve(
+    address: Address, domain: Domain, found: Mapping[str, Entry], by: Conventions = PLAIN
+) -> Resolution:
     """What is done with mail for `address`, in its domain's own name (not an alias's).
 
-    `found`: what was looked up, by Address.key, in the order of `candidates`.
+    `found`: what is in the directory at `address` and at its candidates, by Address.key.
     """
     if domain.hold:
-        return _one(
-            address, "domain on hold", Wait("Mail for this domain is on hold. (#4.2.1)", "4.2.1")
-        )
-    entry = found.get(address.key)
-    match entry:
-        case Account():
-            return _of_account(address, entry)
-        case Alias():
-            action = Forward(entry.to, entry.address, entry.owner, entry.verp)
-            return _one(address, "alias", action)
-        case MailingList():
-            return _one(address, "list", Post(entry))
-    match domain.unknown:
-        case str(unknown) if unknown == REFUSE:
-            return nobody(address)
-        case str(unknown) if unknown == DELETE:
-            return _one(address, "nobody: deleted", Discard())
-        case catch_all:
-            return _one(address, "catch-all", Forward((catch_all,), str(address)))
+        wait = Wait("Mail for this domain is on hold. (#4.2.1)", "4.2.1")
+        return _one(address, Rule.DOMAIN_HOLD, wait)
+    match found.get(address.key):
+        case Account() as account:
+            return _of_account(address, domain, account, by)
+        case Alias() as alias:
+            return _of_alias(address, Rule.ALIAS, alias, by)
+        case MailingList() as mailing_list:
+            return _one(address, Rule.LIST, Post(mailing_list))
+    sender = by.reverse(address)
+    if sender:
+        return _one(address, Rule.SRS, Forward((sender,), str(address)))
+    return _by_candidate(address, domain, found, by) or _of_nobody(address, domain, by)
 
 
 def nobody(address: Address) -> Resolution:
     """There is no such mailbox."""
-    return _one(address, "nobody", Refuse(NO_MAILBOX, "5.1.1"))
+    return _one(address, Rule.NOBODY, Refuse(NO_MAILBOX, "5.1.1"))
 
 
-def _of_account(address: Address, account: Account) -> Resolution:
-    if LOCKED in account.flags:
-        return _one(address, "locked", Refuse("account is locked (#5.2.1)", "5.2.1"))
-    if HOLD in account.flags:
-        return _one(address, "on hold", Wait("This mailbox is on hold. (#4.2.1)", "4.2.1"))
-    if not account.forward:
-        return _one(address, "account", Store(account))
-    forward = Forward(account.forward, account.address)
-    actions = (Store(account), forward) if account.keep else (forward,)
-    return Resolution(account.address, "account with forward", actions)
+def _of_account(
+    address: Address, domain: Domain, account: Account, by: Conventions, rule: Rule | None = None
+) -> Resolution:
+    """`rule`: by which it was found, where that was not its own address."""
+    flags = account.flags | domain.limits.flags
+    if LOCKED in flags:
+        return _one(address, Rule.LOCKED, Refuse("account is locked (#5.2.1)", "5.2.1"))
+    if HOLD in flags:
+        return _one(address, Rule.HOLD, Wait("This mailbox is on hold. (#4.2.1)", "4.2.1"))
+    store = Store(account)
+    named = by.targets(account.forward) if account.forward else {}
+    to = _others(named, address.key, by.key(account.address)) if named else ()
+    if not to:
+        return _one(address, rule or Rule.ACCOUNT, store)
+    forward = Forward(to, account.address)
+    keeps = account.keep or len(to) < len(named)
+    actions = (store, forward) if keeps else (forward,)
+    return Resolution(str(address), rule or Rule.ACCOUNT_FORWARD, actions)
 
 
-def _one(address: Address, rule: str, action: Action) -> Resolution:
+def _of_alias(address: Address, rule: Rule, alias: Alias, by: Conventions) -> Resolution:
+    to = _others(by.targets(alias.to), address.key, by.key(alias.address))
+    if not to:
+        return _one(address, rule, Wait("This alias leads to nobody else. (#4.3.5)", "4.3.5"))
+    return _one(address, rule, Forward(to, alias.address, alias.owner, alias.verp))
+
+
+def _by_candidate(
+    address: Address, domain: Domain, found: Mapping[str, Entry], by: Conventions
+) -> Resolution | None:
+    for candidate in candidates(address, by.separators) if found else ():
+        match candidate.way, found.get(candidate.address.key):
+            case Way.OWNER, MailingList() as mailing_list:
+                return _one(address, Rule.LIST_OWNER, ToOwner(mailing_list))
+            case Way.RETURN, MailingList() as mailing_list:
+                return _one(address, Rule.LIST_RETURN, ToOwner(mailing_list))
+            case Way.DEFAULT, Alias() as alias:
+                return _of_alias(address, Rule.DEFAULT, alias, by)
+            case Way.EXTENSION, Alias() as alias:
+                return _of_alias(address, Rule.EXTENSION, alias, by)
+            case Way.EXTENSION, Account() as account:
+                return _of_account(address, domain, account, by, Rule.EXTENSION)
+    return None
+
+
+def _of_nobody(address: Address, domain: Domain, by: Conventions) -> Resolution:
+    if domain.unknown == REFUSE:
+        return nobody(address)
+    if domain.unknown == DELETE:
+        return _one(address, Rule.DELETED, Discard())
+    if by.key(domain.unknown) == address.key:
+        text = "The catch-all address of this domain is not there. (#4.3.5)"
+        return _one(address, Rule.CATCH_ALL, Wait(text, "4.3.5"))
+    return _one(address, Rule.CATCH_ALL, Forward((domain.unknown,), str(address)))
+
+
+def _others(named: Mapping[str, str], *own: str) -> tuple[str, ...]:
+    """Without the address itself and that of its entry: mail to them would come back."""
+    return tuple(target for key, target in named.items() if key not in own)
+
+
+def _one(address: Address, rule: Rule, action: Action) -> Resolution:
     return Resolution(str(address), rule, (action,))

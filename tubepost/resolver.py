@@ -1,10 +1,15 @@
 """Resolves addresses of ours: asks the directory for what tubepost.resolution wants to know."""
 
+import asyncio
+
 from tubepost import resolution
 from tubepost.address import Address
+from tubepost.candidates import candidates
 from tubepost.control import Control
+from tubepost.conventions import Conventions
 from tubepost.directory import Directory
-from tubepost.directory_values import Entry
+from tubepost.directory_values import Domain, Entry
+from tubepost.errors import Unavailable
 from tubepost.local_values import EXTENSIONS
 from tubepost.resolution import Resolution
 
@@ -17,16 +22,37 @@ class Resolver:
 
     async def resolve(self, address: Address) -> Resolution:
         """What is done with mail for `address`, whose domain is local. Raises Unavailable."""
-        await self._directory.confirmed_domain(address.domain)
+        if not await self._directory.confirmed_domain(address.domain):
+            return resolution.nobody(address)
         own = self._directory.canonical(address)
-        domain = self._directory.domain(own.domain)
-        if domain is None:
-            return resolution.nobody(own)
+        domain = await self._domain(address, own)
         separators = self._control.get(EXTENSIONS)
-        found: dict[str, Entry] = {}
-        for candidate in (own, *resolution.candidates(own, separators)):
-            entry = await self._directory.entry(candidate)
-            if entry:
-                found[candidate.key] = entry
-                break
-        return resolution.resolve(own, domain, found)
+        conventions = Conventions(separators, self._reversed, self._directory.canonical)
+        found = {} if domain.hold else await self._found(own, conventions)
+        return resolution.resolve(own, domain, found, conventions)
+
+    async def _domain(self, address: Address, own: Address) -> Domain:
+        """The domain that decides; one that is on hold by this name is on hold for it."""
+        named = self._directory.domain(address.domain)
+        if named and (named.hold or not named.alias_of):
+            return named
+        await self._directory.confirmed_domain(own.domain)
+        domain = self._directory.domain(own.domain)
+        if domain is None or domain.alias_of:
+            raise Unavailable(f"{address.domain} is another name of {own.domain}, which is none")
+        return domain
+
+    async def _found(self, own: Address, conventions: Conventions) -> dict[str, Entry]:
+        """One look-up where something is at the very address; only else the others, all at once."""
+        entry = await self._directory.entry(own)
+        if entry:
+            return {own.key: entry}
+        if conventions.reverse(own):
+            return {}
+        others = {c.address.key: c.address for c in candidates(own, conventions.separators)}
+        entries = await asyncio.gather(*map(self._directory.entry, others.values()))
+        return {key: entry for key, entry in zip(others, entries, strict=True) if entry}
+
+    def _reversed(self, address: Address) -> str | None:
+        """Whom an SRS address was made of: None while there is no SRS."""
+        return None

@@ -26,6 +26,7 @@ from tubepost.resolution import (
     Refuse,
     Resolution,
     Store,
+    ToOwner,
     Wait,
 )
 from tubepost.resolver import Resolver
@@ -103,7 +104,7 @@ class LocalCourier:
                 return Failed(text=action.text, status=action.status)
             case Wait():
                 return Deferred(text=action.text, status=action.status)
-            case Forward() | Post():
+            case Forward() | Post() | ToOwner():
                 return Deferred(text="Unable to forward it now. (#4.3.0)", status="4.3.0")
 
     async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:
