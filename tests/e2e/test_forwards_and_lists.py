@@ -1,4 +1,4 @@
-"""Aliases, forwards, catch-all, extensions and lists on a whole platform, another host beside it."""
+"""Aliases, forwards, catch-all, extensions and lists on a whole platform and another host."""
 
 import itertools
 import smtplib
@@ -239,6 +239,6 @@ def test_mail_waits_while_a_mailbox_is_on_hold(world: World) -> None:
     until(lambda: bool(deferred()), 30, "the deferral")
     assert world.about(address, subject) == []
     entries.put(world.platform.data, busy)
-    assert world.api.post("/v1/queue/flush", params={"all": "true"}).is_success
+    world.platform.ok("queue", "flush", "--all")
     world.until_gone()
     assert len(world.about(address, subject)) == 1
