@@ -9,7 +9,7 @@ from email.header import Header
 from urllib.parse import quote
 
 from tubepost import verp
-from tubepost.address import Address, parse_address
+from tubepost.address import MAX_LOCAL, Address, parse_address
 from tubepost.candidates import RETURN
 from tubepost.directory_values import MODERATORS, MailingList
 from tubepost.trace_headers import header_of
@@ -37,12 +37,13 @@ _ATOM = "!#$&'*+/=?^`{|}"
 
 def owner_address(mailing_list: MailingList) -> str:
     """Of the list, as members may know it: the owner's own address is nobody's business."""
-    return str(_beside(mailing_list, OWNER))
+    return _beside(mailing_list, OWNER)
 
 
 def sender(mailing_list: MailingList) -> str:
     """Envelope sender of what goes to the members: each gets it from one of its own (SEND-13)."""
-    return str(_beside(mailing_list, RETURN)) + verp.ENDING
+    own = _beside(mailing_list, RETURN)
+    return own if own == mailing_list.owner else own + verp.ENDING
 
 
 def members(mailing_list: MailingList) -> tuple[str, ...]:
@@ -109,10 +110,14 @@ def _phrase(name: str) -> str:
     return f'"{quoted}" '
 
 
-def _beside(mailing_list: MailingList, ending: str) -> Address:
-    """An address of the list's own: its local part with an ending."""
+def _beside(mailing_list: MailingList, ending: str) -> str:
+    """An address of the list's own: its local part with an ending. Where there is no room for
+    that, the owner's."""
     address = _parsed(mailing_list)
-    return Address(address.local + ending, address.domain)
+    local = address.local + ending
+    if len(local.encode()) > MAX_LOCAL:
+        return mailing_list.owner
+    return str(Address(local, address.domain))
 
 
 def _parsed(mailing_list: MailingList) -> Address:

@@ -6,67 +6,69 @@ Nobody ever gets a report by way of a list: its mails have `list-return-` as the
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from services.local.forwarding import Forwarding
+from services.local.branches import did
+from services.local.forwarding import AWAY, FULL, Forwarding
 from tubepost import dsn, list_mail, posting
 from tubepost.delivery import Mail
 from tubepost.directory_values import MailingList
+from tubepost.errors import StoreFull, Unavailable
 from tubepost.outcome import Delivered, Failed, Outcome
 from tubepost.record import CHUNK, Envelope, Priority
-from tubepost.resolution import Forward
+from tubepost.resolution import Forward, Resolution
 from tubepost.trace_headers import delivered_to
 
-LOOPING = "This message is looping: it has been on this list before. (#5.4.6)"
-
-SendOn = Callable[[Mail, Forward], Awaitable[Outcome]]
-"""Runs a Forward."""
+LOOPING = Failed(
+    text="This message is looping: it has been on this list before. (#5.4.6)", status="5.4.6"
+)
 
 ROW = 40
 """Octets of JSON in a split record around an address and, once more, its domain; at most."""
 
 
 class Lists:
-    """Part of the courier. Raises what Forwarding.submit raises."""
+    """Part of the courier. `recipient`: as the mail was addressed."""
 
-    def __init__(self, forwarding: Forwarding, send_on: SendOn) -> None:
-        self._forwarding, self._send_on = forwarding, send_on
+    def __init__(self, forwarding: Forwarding) -> None:
+        self._forwarding = forwarding
 
-    async def post(self, mail: Mail, mailing_list: MailingList, address: str) -> Outcome:
-        """To all members. `address`: what the mail was for. A report goes to the owner instead."""
+    async def post(
+        self, mail: Mail, recipient: str, resolution: Resolution, mailing_list: MailingList
+    ) -> Outcome:
+        """To all members; but a report goes to the owner."""
         if not dsn.answerable(mail.sender):
-            return await self.to_owner(mail, mailing_list, address)
+            return await self.to_owner(mail, recipient, resolution, mailing_list)
         why = posting.why_not(mailing_list, mail.sender)
         if why:
             return Failed(text=f"Sorry, {why}", status="5.7.2")
         if list_mail.loops(mailing_list, mail.body):
-            return Failed(text=LOOPING, status="5.4.6")
+            return LOOPING
         members = list_mail.members(mailing_list)
-        if not members:
-            return Delivered(text="did_0+0+0/")
-        return await self._distribute(mail, mailing_list, members, address)
+        return await self._to(members, mail, mailing_list) if members else Delivered(text=did())
 
-    async def to_owner(self, mail: Mail, mailing_list: MailingList, address: str) -> Outcome:
-        """As it is, from whom it is: a report keeps the null sender, so nothing comes back."""
-        return await self._send_on(mail, Forward((mailing_list.owner,), address))
-
-    async def _distribute(
-        self, mail: Mail, mailing_list: MailingList, members: tuple[str, ...], address: str
+    async def to_owner(
+        self, mail: Mail, recipient: str, resolution: Resolution, mailing_list: MailingList
     ) -> Outcome:
+        """As it is, from whom it is: a report keeps the null sender, so nothing comes back."""
+        forward = Forward((mailing_list.owner,), resolution.address)
+        return await self._forwarding.forward(mail, recipient, resolution, forward)
+
+    async def _to(self, members: tuple[str, ...], mail: Mail, mailing_list: MailingList) -> Outcome:
         """NOTIFY, RET and ENVID end here: what the list sends has its owner for a sender, and the
         author hears that the list has taken it (RFC 3461 5.2.7)."""
-        smtputf8 = mail.smtputf8 or not all(map(str.isascii, (*members, address)))
-        envelope = Envelope(list_mail.sender(mailing_list), members, smtputf8=smtputf8)
+        address = mailing_list.address
+        wide = mail.smtputf8 or not all(map(str.isascii, (*members, address)))
+        envelope = Envelope(list_mail.sender(mailing_list), members, smtputf8=wide)
         body = delivered_to(address) + list_mail.copy(mailing_list, mail.body)
-        new_id = await self._forwarding.submit(
-            replace(mail, priority=Priority.BULK),
-            envelope,
-            body,
-            _name(address, members, body),
-            source="list",
-        )
-        return Delivered(text=f"did_0+{len(members)}+0/qp {new_id}/")
+        bulk, name = replace(mail, priority=Priority.BULK), _name(address, members, body)
+        try:
+            await self._forwarding.submit(bulk, envelope, body, name, source="list")
+        except StoreFull:
+            return FULL
+        except Unavailable:
+            return AWAY
+        return Delivered(text=did(forwards=len(members)))
 
 
 def _name(address: str, members: tuple[str, ...], body: bytes) -> str:

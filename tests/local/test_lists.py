@@ -1,211 +1,238 @@
-"""Lists on a real queue: what is in it once a mail for a list has been delivered."""
+"""Lists, with a real nats-server: what is in the queue once a mail for a list was delivered."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from services.local.forwarding import Forwarding
-from services.local.lists import Lists
-from tests.fakes import FakeClock
-from tubepost import subjects, verp
-from tubepost.delivery import Mail
-from tubepost.directory import Directory
-from tubepost.directory_values import MEMBERS, MODERATORS, MailingList, domain_key
-from tubepost.keyed import Bucket
-from tubepost.mailstore import MailStore
+from tests.local.post import BODY, Local, running
+from tubepost import verp
+from tubepost.directory_values import MEMBERS, MODERATORS, MailingList
+from tubepost.errors import StoreFull, TubepostError, Unavailable
 from tubepost.nats_bus import NatsBus
-from tubepost.outcome import Delivered, Failed, Outcome
-from tubepost.record import CHUNK, Held, Priority, Record, State, Wish
-from tubepost.resolution import Forward
-from tubepost.subjects import Key
-from tubepost.tasks import background
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
+from tubepost.record import CHUNK, Held, Priority, State, Wish
 
-SHARDS = 2
-LIST = "news@example.org"
-NEWS = MailingList(
-    LIST, "boss@far.example", ("joe@example.org", "ann@far.example", "JOE@example.org")
-)
-BODY = b"Subject: hello\r\n\r\nHi.\r\n"
-MAIL = Mail(
-    Key(0, "0018bcfe5680000123456ab", "0"),
-    "eve@far.example",
-    (LIST,),
-    "example.org",
-    BODY,
-    1,
-    1_700_000_000.0,
-    {LIST: Wish("NEVER")},
-    "HDRS",
-    "order-1",
-)
-
-
-@dataclass
-class Scene:
-    """A queue, and what the lists sent on to an owner."""
-
-    store: MailStore
-    lists: Lists
-    to_owner: list[tuple[Mail, Forward]] = field(default_factory=list)
-
-    async def post(self, mailing_list: MailingList = NEWS, mail: Mail = MAIL) -> Outcome:
-        return await self.lists.post(mail, mailing_list, mailing_list.address)
-
-    async def queued(self) -> list[Held]:
-        """What is in the queue."""
-        keys = await self.store.keys_of("*")
-        found = [await self.store.read(key) for key in keys]
-        return [held for held in found if held]
-
-    async def only(self) -> Held:
-        [held] = await self.queued()
-        return held
+LIST, JOE, ANN = "news@example.org", "joe@example.org", "ann@far.example"
+EVE = "eve@far.example"
+BOSS = "boss@far.example"
+NEWS = MailingList(LIST, BOSS, (JOE, ANN, JOE.upper()))
+TAKEN = Delivered(text="did_0+2+0/")
 
 
 @pytest.fixture
-async def scene(bus: NatsBus, clock: FakeClock) -> AsyncIterator[Scene]:
-    directory, store = Directory(bus), MailStore(bus, SHARDS)
-    await Bucket(bus, subjects.DIRECTORY).put(domain_key("example.org"), {})
-    sent_on: list[tuple[Mail, Forward]] = []
-
-    async def send_on(mail: Mail, forward: Forward) -> Outcome:
-        sent_on.append((mail, forward))
-        return Delivered(text="sent on")
-
-    async with background(directory.run()):
-        await directory.loaded()
-        forwarding = Forwarding(store, directory, clock)
-        yield Scene(store, Lists(forwarding, send_on), sent_on)
+async def local(bus: NatsBus, tmp_path: Path) -> AsyncIterator[Local]:
+    async with running(bus, tmp_path) as local:
+        await local.add(NEWS)
+        yield local
 
 
-async def test_one_mail_goes_to_all_members_each_once(scene: Scene) -> None:
-    outcome = await scene.post()
-    held = await scene.only()
-    assert outcome == Delivered(text=f"did_0+2+0/qp {held.key.mail_id}/")
-    assert held.record.state is State.SPLIT
-    routes = await scene.store.routes(held)
-    assert [(r.address, route.channel) for r, route in routes] == [
-        ("joe@example.org", "local"),
-        ("ann@far.example", "remote"),
-    ]
+async def deliver(local: Local, to: str = LIST, sender: str = EVE, **more: object) -> Outcome:
+    [outcome] = await local.deliver(to, sender=sender, **more)  # type: ignore[arg-type]
+    return outcome
 
 
-async def test_each_copy_has_a_sender_that_names_its_member(scene: Scene) -> None:
-    await scene.post()
-    sender = (await scene.only()).record.sender
-    assert verp.sender_for(sender, "ann@far.example") == ("news-return-ann=far.example@example.org")
+async def only(local: Local) -> Held:
+    [held] = await local.queued()
+    return held
 
 
-async def test_the_members_get_the_author_s_mail_below_the_list_s_fields(scene: Scene) -> None:
-    await scene.post()
-    body = await scene.store.body(await scene.only())
+async def addresses(local: Local, held: Held) -> list[str]:
+    return [recipient.address for recipient, _ in await local.queue.routes(held)]
+
+
+# --- what the members get
+
+
+async def test_one_mail_goes_to_all_members_each_once(local: Local) -> None:
+    assert await deliver(local) == TAKEN
+    held = await only(local)
+    assert (held.record.state, held.record.count) == (State.SPLIT, 2)
+    routes = await local.queue.routes(held)
+    assert [(r.address, where.channel) for r, where in routes] == [
+        (JOE, "local"), (ANN, "remote"),
+    ]  # fmt: skip
+
+
+async def test_each_copy_has_a_sender_that_names_its_member(local: Local) -> None:
+    await deliver(local)
+    sender = (await only(local)).record.sender
+    assert verp.sender_for(sender, ANN) == "news-return-ann=far.example@example.org"
+    assert verp.owner(sender) == "news-return-@example.org"
+
+
+async def test_the_members_get_the_author_s_mail_below_the_list_s_fields(local: Local) -> None:
+    await deliver(local)
+    body = await local.queue.body(await only(local))
     assert body.startswith(b"Delivered-To: news@example.org\r\nList-Id: <news.example.org>\r\n")
     assert body.endswith(b"\r\nPrecedence: list\r\n" + BODY)
 
 
-async def test_what_the_author_wanted_to_hear_ends_at_the_list(scene: Scene) -> None:
-    """RFC 3461 5.2.7: the list is delivered to; a member's copy has the owner for a sender."""
-    outcome = await scene.post()
-    assert isinstance(outcome, Delivered)
-    assert not outcome.reports
-    held = await scene.only()
+async def test_what_the_author_wants_to_hear_ends_at_the_list(local: Local) -> None:
+    """RFC 3461 5.2.7: it is the list that it was delivered to."""
+    wishes = {LIST: Wish("SUCCESS,FAILURE")}
+    assert await deliver(local, wishes=wishes, ret="HDRS", envid="order-1") == TAKEN
+    held = await only(local)
     assert (held.record.ret, held.record.envid) == ("", "")
-    assert {r.notify for r, _ in await scene.store.routes(held)} == {""}
+    assert {r.notify for r, _ in await local.queue.routes(held)} == {""}
 
 
-async def test_mail_of_a_list_waits_behind_that_of_people(scene: Scene) -> None:
-    await scene.post(mail=replace(MAIL, priority=Priority.INTERACTIVE))
-    assert (await scene.only()).record.priority is Priority.BULK
+async def test_mail_of_a_list_waits_behind_that_of_people(local: Local) -> None:
+    await deliver(local, priority=Priority.INTERACTIVE)
+    assert (await only(local)).record.priority is Priority.BULK
 
 
-async def test_one_member_needs_no_split(scene: Scene) -> None:
-    await scene.post(replace(NEWS, members=("ann@far.example",)))
-    record = (await scene.only()).record
-    assert (record.state, record.waiting) == (State.PENDING, ("ann@far.example",))
+async def test_one_member_needs_no_split(local: Local) -> None:
+    await local.add(replace(NEWS, members=(ANN,)))
+    await deliver(local)
+    record = (await only(local)).record
+    assert (record.state, record.waiting) == (State.PENDING, (ANN,))
 
 
-async def test_a_list_without_members_takes_mail_that_nobody_gets(scene: Scene) -> None:
-    assert await scene.post(replace(NEWS, members=(LIST,))) == Delivered(text="did_0+0+0/")
-    assert await scene.queued() == []
+async def test_a_member_in_other_letters_gets_it_as_smtputf8(local: Local) -> None:
+    await local.add(replace(NEWS, members=(ANN, "zoë@far.example")))
+    await deliver(local)
+    assert (await only(local)).record.smtputf8
+
+
+async def test_a_list_without_members_takes_mail_that_nobody_gets(local: Local) -> None:
+    await local.add(replace(NEWS, members=(LIST,)))
+    assert await deliver(local) == Delivered(text="did_0+0+0/")
+    assert await local.queued() == []
+
+
+async def test_ten_thousand_members_are_one_record(local: Local) -> None:
+    members = tuple(f"member-number-{n}@host-{n % 500}.far.example" for n in range(10_000))
+    await local.add(replace(NEWS, members=members))
+    assert await deliver(local) == Delivered(text="did_0+10000+0/")
+    held = await only(local)
+    assert held.record.count == 10_000
+    assert await addresses(local, held) == list(members)
+
+
+# --- who may write
 
 
 @pytest.mark.parametrize(
-    ("mailing_list", "sender", "taken"),
+    ("posting", "sender", "taken"),
     [
-        (NEWS, "eve@far.example", True),
-        (replace(NEWS, posting=MEMBERS), "ANN@far.example", True),
-        (replace(NEWS, posting=MEMBERS), "eve@far.example", False),
-        (replace(NEWS, posting=MODERATORS), "ann@far.example", False),
-        (replace(NEWS, posting=MODERATORS, moderators=("eve@far.example",)), "Eve@far.example", 1),
+        ("open", EVE, True),
+        (MEMBERS, "ANN@far.example", True),
+        (MEMBERS, "mod@far.example", True),
+        (MEMBERS, EVE, False),
+        (MODERATORS, ANN, False),
+        (MODERATORS, "Mod@far.example", True),
     ],
 )
-async def test_who_may_write(
-    scene: Scene, mailing_list: MailingList, sender: str, taken: bool
-) -> None:
-    outcome = await scene.post(mailing_list, replace(MAIL, sender=sender))
-    assert isinstance(outcome, Delivered if taken else Failed)
-    assert len(await scene.queued()) == int(taken)
-    if isinstance(outcome, Failed):
-        text = "Sorry, you may not write to this list (#5.7.2)"
-        assert (outcome.text, outcome.status) == (text, "5.7.2")
+async def test_who_may_write(local: Local, posting: str, sender: str, taken: bool) -> None:
+    await local.add(replace(NEWS, posting=posting, moderators=("mod@far.example",)))
+    text = "Sorry, you may not write to this list (#5.7.2)"
+    refused = Failed(text=text, status="5.7.2")
+    assert await deliver(local, sender=sender) == (TAKEN if taken else refused)
+    assert len(await local.queued()) == int(taken)
 
 
-async def test_a_mail_that_has_been_on_the_list_fails(scene: Scene) -> None:
-    body = b"List-Id: <news.example.org>\r\n" + BODY
-    outcome = await scene.post(mail=replace(MAIL, body=body))
-    assert isinstance(outcome, Failed)
-    assert outcome.status == "5.4.6"
-    assert await scene.queued() == []
+# --- the owner
 
 
 @pytest.mark.parametrize("sender", ["", "#@[]"])
+@pytest.mark.parametrize("posting", ["open", MODERATORS])
 async def test_a_report_to_a_list_goes_to_its_owner_and_to_no_member(
-    scene: Scene, sender: str
+    local: Local, sender: str, posting: str
 ) -> None:
-    """Whatever the list allows: it must neither be distributed nor bounced."""
-    mail = replace(MAIL, sender=sender)
-    await scene.post(replace(NEWS, posting=MODERATORS), mail)
-    assert scene.to_owner == [(mail, Forward(("boss@far.example",), LIST))]
-    assert await scene.queued() == []
+    """It must neither be distributed nor bounced."""
+    await local.add(replace(NEWS, posting=posting))
+    assert isinstance(await deliver(local, sender=sender), Delivered)
+    held = await only(local)
+    assert (held.record.sender, held.record.waiting) == (sender, (BOSS,))
+    assert held.payload == b"Delivered-To: news@example.org\r\n" + BODY
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "news-owner@example.org",
+        "news-return-ann=far.example@example.org",
+        "News-Return-@example.org",
+    ],
+)
+@pytest.mark.parametrize("sender", ["", "#@[]", EVE])
+@pytest.mark.parametrize("extensions", ["-\n+", "none"])
+async def test_the_list_s_own_addresses_are_its_owner_s(
+    local: Local, to: str, sender: str, extensions: str
+) -> None:
+    await local.set("extensions", extensions)
+    assert isinstance(await deliver(local, to, sender), Delivered)
+    held = await only(local)
+    assert (held.record.sender, held.record.waiting) == (sender, (BOSS,))
+    assert held.payload == f"Delivered-To: {to}\r\n".encode() + BODY
+
+
+# --- loops
+
+
+async def test_a_mail_that_has_been_on_the_list_fails(local: Local) -> None:
+    outcome = await deliver(local, body=b"List-Id: <news.example.org>\r\n" + BODY)
+    assert isinstance(outcome, Failed)
+    assert outcome.status == "5.4.6"
+    assert await local.queued() == []
+
+
+async def test_lists_that_have_each_other_for_a_member_end_with_their_owner(local: Local) -> None:
+    """What is left in the queue: a copy for each reader, and that the loop is to be reported."""
+    other = "other@example.org"
+    await local.add(replace(NEWS, members=(ANN, other)))
+    await local.add(MailingList(other, BOSS, (LIST, "sue@far.example")))
+    await local.put(LIST)
+    left = await local.work_and_split()
+    waiting = sorted(a for held in left for a in held.record.waiting)
+    assert waiting == [ANN, "sue@far.example"]
+    [looped] = [held.record for held in left if held.record.state is State.BOUNCE]
+    assert looped.recipients[0].status == "5.4.6"
+    assert verp.owner(looped.sender) == "other-return-@example.org"
+
+
+# --- a delivery that is tried again
 
 
 async def test_a_post_done_again_is_in_the_queue_once_though_the_list_has_changed(
-    scene: Scene,
+    local: Local,
 ) -> None:
     """As after a crash between the post and its outcome."""
-    await scene.post()
-    first = await scene.only()
-    await scene.post(replace(NEWS, members=("late@far.example", "ann@far.example")))
-    assert await scene.only() == first
-    addresses = [r.address for r, _ in await scene.store.routes(first)]
-    assert addresses == ["joe@example.org", "ann@far.example"]
+    await deliver(local)
+    first = await only(local)
+    await local.add(replace(NEWS, members=("late@far.example", ANN)))
+    assert await deliver(local) == TAKEN
+    assert await only(local) == first
+    assert await addresses(local, first) == [JOE, ANN]
 
 
-async def test_two_lists_in_one_mail_are_two_mails(scene: Scene) -> None:
-    await scene.post()
-    await scene.post(replace(NEWS, address="other@example.org"))
-    assert len(await scene.queued()) == 2
-
-
-async def test_ten_thousand_members_are_one_record(scene: Scene) -> None:
-    members = tuple(f"member-number-{n}@host-{n % 500}.far.example" for n in range(10_000))
-    await scene.post(replace(NEWS, members=members))
-    held = await scene.only()
-    assert held.record.count == 10_000
-    assert tuple(r.address for r, _ in await scene.store.routes(held)) == members
+async def test_two_lists_in_one_mail_are_two_mails(local: Local) -> None:
+    await local.add(replace(NEWS, address="other@example.org"))
+    assert await local.deliver(LIST, "other@example.org") == [TAKEN, TAKEN]
+    assert len(await local.queued()) == 2
 
 
 @pytest.mark.parametrize("large", ["body", "members"])
 async def test_what_lies_in_several_messages_is_never_of_two_versions(
-    scene: Scene, large: str
+    local: Local, large: str
 ) -> None:
     """Another version of the list makes another mail then: half of each would be neither."""
-    mail = replace(MAIL, body=BODY + b"x" * CHUNK) if large == "body" else MAIL
-    count = 10_000 if large == "members" else 2
+    body = BODY + b"x" * CHUNK if large == "body" else BODY
+    count = 10_000 if large == "members" else 3
     members = tuple(f"member-number-{n}@host-{n % 500}.far.example" for n in range(count))
     for version in (members, members, members[1:]):
-        await scene.post(replace(NEWS, members=version), mail)
-    records: list[Record] = [held.record for held in await scene.queued()]
-    assert sorted(record.count for record in records if record.state is State.SPLIT)[-1] == count
-    assert len(records) == 2
+        await local.add(replace(NEWS, members=version))
+        await deliver(local, body=body)
+    held = await local.queued()
+    found = [await addresses(local, one) for one in held]
+    assert sorted(found, key=len) == [list(members[1:]), list(members)]
+
+
+@pytest.mark.parametrize("error", [StoreFull("full"), Unavailable("away")])
+async def test_a_queue_that_takes_nothing_defers(local: Local, error: TubepostError) -> None:
+    local.store.before.append(error)
+    assert isinstance(await deliver(local), Deferred)
+    assert await deliver(local) == TAKEN
+    await only(local)

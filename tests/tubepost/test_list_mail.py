@@ -108,6 +108,16 @@ def test_a_member_s_copy_has_a_sender_that_names_the_member() -> None:
 
 
 @pytest.mark.parametrize(
+    ("length", "sender"),
+    [(56, f"{'n' * 56}-return-@b.example-@[]"), (57, "boss@far.example")],
+)
+def test_a_list_whose_name_leaves_no_room_has_its_owner_for_a_sender(
+    length: int, sender: str
+) -> None:
+    assert list_mail.sender(MailingList(f"{'n' * length}@b.example", "boss@far.example")) == sender
+
+
+@pytest.mark.parametrize(
     ("header", "looping"),
     [
         (b"List-Id: <news.example.org>\r\n", True),
