@@ -3,7 +3,24 @@
 Part of the table in control_values, which finds every Setting of this module.
 """
 
-from tubepost.setting import Setting, some_of
+from tubepost.errors import BadInput
+from tubepost.setting import Lines, Setting, domain, some_of
+
+SECRET = 16
+"""Characters that a secret has at least."""
+
+MOST_SECRETS = 10
+
+
+def _secrets(lines: Lines) -> tuple[str, ...]:
+    """What is refused is not shown: it may be nearly right."""
+    secrets = tuple(line.strip() for line in lines if line.strip())
+    if not 1 <= len(secrets) <= MOST_SECRETS:
+        raise BadInput(f"give 1 to {MOST_SECRETS} secrets, one a line")
+    if any(len(s) < SECRET or not (s.isascii() and s.isprintable()) for s in secrets):
+        raise BadInput(f"a secret has {SECRET} characters or more, of printable ASCII")
+    return secrets
+
 
 EXTENSIONS = Setting[tuple[str, ...]](
     "extensions",
@@ -12,4 +29,20 @@ EXTENSIONS = Setting[tuple[str, ...]](
     "What parts a mailbox's name from an extension of it, `joe-lists` or `joe+lists`; `none`: "
     "there are no extensions.",
     "local",
+)
+SRSDOMAIN = Setting[str | None](
+    "srsdomain",
+    domain,
+    None,
+    "Domain of ours whose addresses stand for senders elsewhere when their mail is sent on to "
+    "other hosts (SRS), so that SPF passes; with `srssecret`. Not set: senders stay as they are.",
+    "local",
+)
+SRSSECRET = Setting[tuple[str, ...]](
+    "srssecret",
+    _secrets,
+    (),
+    "What signs the addresses at `srsdomain`: the first line; all lines are good for what comes "
+    "back. 16 characters or more each.",
+    "local, smtpd",
 )

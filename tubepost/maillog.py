@@ -181,6 +181,11 @@ def accepted(mail_id: str, record: Mapping[str, object], *, source: str, tls: st
     _log.info("mail.accepted", mail_id=mail_id, source=source, tls=tls, **record)
 
 
+def sender_kept(mail_id: str, sender: str, why: str) -> None:
+    """A mail is sent on to another host under its own sender, although SRS is on."""
+    _log.warning("forward.sender_kept", mail_id=mail_id, sender=sender, why=why)
+
+
 def refused(verdict: str, reply: str, facts: Mapping[str, object]) -> None:
     """A command was refused. `facts`: client, helo, sender, recipient, as far as known."""
     metrics.MAILS_REFUSED.labels(verdict).inc()

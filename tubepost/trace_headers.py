@@ -74,7 +74,15 @@ def hops(body: bytes) -> int:
     return header.count(b"\r\nreceived") + header.count(b"\r\ndelivered")
 
 
-def has_delivered_to(body: bytes, recipient: str) -> bool:
-    """Whether the header already has this Delivered-To: then the mail is looping."""
+def delivered_to_in(body: bytes) -> frozenset[str]:
+    """The addresses, in small letters, that a mail was delivered to before: nearly always none."""
     header = b"\r\n" + header_of(body).lower()
-    return b"\r\n" + delivered_to(recipient.lower()).lower() in header
+    if _DELIVERED_TO not in header:
+        return frozenset()
+    fields = header.split(_DELIVERED_TO)[1:]
+    return frozenset(
+        field.partition(b"\r\n")[0].strip().decode(errors="replace").lower() for field in fields
+    )
+
+
+_DELIVERED_TO = b"\r\ndelivered-to:"

@@ -3,6 +3,7 @@
 import time
 
 from services.local.courier import LocalCourier, Writer
+from services.local.forwarding import Forwarding
 from services.local.room import Room
 from services.local.settings import Settings
 from tubepost import subjects
@@ -26,11 +27,14 @@ async def serve(settings: Settings, context: Context) -> None:
         async with background(control.run(), directory.run(), writer.run()):
             await control.mirror.loaded.wait()
             await directory.loaded()
+            store = MailStore(bus, settings.shards)
+            forwarding = Forwarding(store, directory, control, time.time, events)
+            resolver = Resolver(directory, control)
             worker = Worker(
                 bus,
-                MailStore(bus, settings.shards),
+                store,
                 subjects.LOCAL,
-                LocalCourier(Resolver(directory, control), settings.mail_root, writer),
+                LocalCourier(resolver, settings.mail_root, writer, forwarding),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.local import maildir
+from services.local.branches import did, merged
+from services.local.forwarding import Forwarding
+from services.local.lists import Lists
 from services.local.maildir import Parcel
+from tubepost import maillog
 from tubepost.address import AddressError, parse_address
 from tubepost.delivery import Mail
 from tubepost.errors import Unavailable
@@ -30,7 +34,7 @@ from tubepost.resolution import (
     Wait,
 )
 from tubepost.resolver import Resolver
-from tubepost.trace_headers import delivered_to, has_delivered_to, return_path
+from tubepost.trace_headers import MAX_HOPS, delivered_to, delivered_to_in, hops, return_path
 
 BATCH = 64
 
@@ -69,43 +73,92 @@ class Writer:
                     waiting.done.set_result(result)
 
 
+LOOPING = Failed(
+    text="This message is looping: it already has my Delivered-To line. (#5.4.6)", status="5.4.6"
+)
+TOO_MANY_HOPS = Failed(text="too many hops, this message is looping (#5.4.6)", status="5.4.6")
+NO_LOOKUP = Deferred(text="Unable to look up the mailbox now. (#4.3.0)", status="4.3.0")
+INTERNAL = Deferred(
+    text="Internal error; will try again. (#4.3.0)",
+    status="4.3.0",
+    kind="server_trouble",
+    unasked=True,
+)
+
+
 class LocalCourier:
     """A delivery.Courier. `root`: the mail root, an existing folder."""
 
-    def __init__(self, resolver: Resolver, root: Path, writer: Writer) -> None:
+    def __init__(
+        self, resolver: Resolver, root: Path, writer: Writer, forwarding: Forwarding
+    ) -> None:
         self._resolver, self._root, self._writer = resolver, root, writer
+        self._forwarding, self._lists = forwarding, Lists(forwarding)
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
         """One outcome for each recipient."""
-        outcomes = await asyncio.gather(*(self._deliver_to(mail, a) for a in mail.recipients))
+        seen = delivered_to_in(mail.body)
+        outcomes = await asyncio.gather(*(self._deliver_to(mail, a, seen) for a in mail.recipients))
         return dict(zip(mail.recipients, outcomes, strict=True))
 
-    async def _deliver_to(self, mail: Mail, recipient: str) -> Outcome:
+    async def _deliver_to(self, mail: Mail, recipient: str, seen: frozenset[str]) -> Outcome:
         try:
             resolution = await self._resolver.resolve(parse_address(recipient, utf8=True))
         except Unavailable:
-            return Deferred(text="Unable to look up the mailbox now. (#4.3.0)", status="4.3.0")
+            return NO_LOOKUP
         except AddressError:
             return Failed(text=NO_MAILBOX, status="5.1.1")
-        if has_delivered_to(mail.body, resolution.address):
-            text = "This message is looping: it already has my Delivered-To line. (#5.4.6)"
-            return Failed(text=text, status="5.4.6")
-        outcomes = [await self._run(mail, resolution, action) for action in resolution.actions]
-        return outcomes[0]
+        if seen and not seen.isdisjoint(_names(recipient, resolution.address)):
+            return LOOPING
+        if len(resolution.actions) == 1 and not mail.done:
+            return await self._safely(mail, recipient, resolution, resolution.actions[0])
+        done = mail.done.get(recipient, ())
+        to_do = [action for action in resolution.actions if action.name not in done]
+        outcomes = await asyncio.gather(
+            *(self._safely(mail, recipient, resolution, action) for action in to_do)
+        )
+        return merged([(a.name, o) for a, o in zip(to_do, outcomes, strict=True)])
 
-    async def _run(self, mail: Mail, resolution: Resolution, action: Action) -> Outcome:
+    async def _safely(
+        self, mail: Mail, recipient: str, resolution: Resolution, action: Action
+    ) -> Outcome:
+        """One branch's trouble is not another's, nor another recipient's: those may be done."""
+        try:
+            return await self._run(mail, recipient, resolution, action)
+        except Unavailable:
+            return NO_LOOKUP
+        except Exception:  # noqa: BLE001 - promise 3: an unknown error is temporary
+            maillog.bug(f"{action.name} of {mail.key}")
+            return INTERNAL
+
+    async def _run(
+        self, mail: Mail, recipient: str, resolution: Resolution, action: Action
+    ) -> Outcome:
         match action:
             case Store():
                 home = self._root / action.account.home / "Maildir"
                 return await self._write(mail, home, resolution.address)
             case Discard():
-                return Delivered(text="did_0+0+0/")
+                return Delivered(text=did())
             case Refuse():
                 return Failed(text=action.text, status=action.status)
             case Wait():
                 return Deferred(text=action.text, status=action.status)
             case Forward() | Post() | ToOwner():
-                return Deferred(text="Unable to forward it now. (#4.3.0)", status="4.3.0")
+                return await self._send_on(mail, recipient, resolution, action)
+
+    async def _send_on(
+        self, mail: Mail, recipient: str, resolution: Resolution, action: Forward | Post | ToOwner
+    ) -> Outcome:
+        if hops(mail.body) >= MAX_HOPS:
+            return TOO_MANY_HOPS
+        match action:
+            case Forward():
+                return await self._forwarding.forward(mail, recipient, resolution, action)
+            case Post():
+                return await self._lists.post(mail, recipient, resolution, action.mailing_list)
+            case ToOwner():
+                return await self._lists.to_owner(mail, recipient, resolution, action.mailing_list)
 
     async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:
         content = stored_form(return_path(mail.sender) + delivered_to(address) + mail.body)
@@ -119,6 +172,14 @@ class LocalCourier:
             text=f"Unable to write to the mailbox: {os.strerror(error.errno or 0)}. (#4.2.0)",
             status="4.2.0",
         )
+
+
+def _names(recipient: str, address: str) -> set[str]:
+    """What Delivered-To says where it was here before (VDM-4): as it was addressed, in its
+    domain's own name, and both as vpopmail has them for qmail, `domain-joe@domain`.
+    """
+    public = {recipient.lower(), address.lower()}
+    return public | {f"{name.rpartition('@')[2]}-{name}" for name in public}
 
 
 def stored_form(body: bytes) -> bytes:

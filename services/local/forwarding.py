@@ -5,16 +5,32 @@ twice, even where what it stored has been delivered meanwhile; later only Recipi
 """
 
 import hashlib
+from dataclasses import replace
 
-from tubepost import maillog
+from services.local.branches import did
+from services.local.envelopes import passes_wishes_on, sent_on
+from tubepost import dsn, maillog, srs, verp
+from tubepost.address import parse_address
+from tubepost.control import Control
 from tubepost.delivery import Mail
 from tubepost.directory import Directory
+from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.events import NOBODY, SHOWN, Teller
+from tubepost.local_values import SRSDOMAIN, SRSSECRET
 from tubepost.mailstore import MailStore
+from tubepost.outcome import Deferred, Delivered, Outcome
 from tubepost.ports import Clock
 from tubepost.record import Envelope
+from tubepost.resolution import Forward, Resolution
 from tubepost.routing import route
-from tubepost.subjects import Key
+from tubepost.subjects import LOCAL, Key
+from tubepost.trace_headers import delivered_to
+
+FULL = Deferred(text="The queue is full; will forward it later. (#4.3.1)", status="4.3.1")
+AWAY = Deferred(text="Unable to forward it now. (#4.3.0)", status="4.3.0")
+UNREADABLE = Deferred(
+    text="Unable to read srsdomain or srssecret; will forward it later. (#4.3.5)", status="4.3.5"
+)
 
 
 def derived_id(key: Key, name: str) -> str:
@@ -30,9 +46,68 @@ class Forwarding:
     """The way from local back into the queue."""
 
     def __init__(
-        self, store: MailStore, directory: Directory, clock: Clock, events: Teller = NOBODY
+        self,
+        store: MailStore,
+        directory: Directory,
+        control: Control,
+        clock: Clock,
+        events: Teller = NOBODY,
     ) -> None:
-        self._store, self._directory, self._clock, self._events = store, directory, clock, events
+        self._store, self._directory, self._control = store, directory, control
+        self._clock, self._events = clock, events
+
+    async def forward(
+        self, mail: Mail, recipient: str, resolution: Resolution, action: Forward
+    ) -> Outcome:
+        """One new mail to all that `action` names."""
+        if self._control.is_unreadable(SRSDOMAIN) or self._control.is_unreadable(SRSSECRET):
+            return UNREADABLE
+        alone = len(resolution.actions) == 1
+        envelope = sent_on(mail, recipient, action, alone=alone)
+        envelope = replace(envelope, sender=self._rewritten(mail, envelope))
+        body = delivered_to(resolution.address) + mail.body
+        try:
+            await self.submit(mail, envelope, body, f"{action.name} {resolution.address}")
+        except StoreFull:
+            return FULL
+        except Unavailable:
+            return AWAY
+        return Delivered(
+            text=did(forwards=len(envelope.recipients)),
+            reports=passes_wishes_on(mail, action, alone=alone),
+        )
+
+    def _rewritten(self, mail: Mail, envelope: Envelope) -> str:
+        """The sender by SRS, where the mail of a stranger goes out again; else as it is."""
+        sender, secrets = envelope.sender, self._control.get(SRSSECRET)
+        domain = self._control.get(SRSDOMAIN)
+        if not (domain and secrets and self._goes_through(envelope)):
+            return sender
+        try:
+            return self._by_srs(sender, domain, secrets[0])
+        except BadInput as error:
+            maillog.sender_kept(mail.key.mail_id, sender, str(error))
+            return sender
+
+    def _goes_through(self, envelope: Envelope) -> bool:
+        """From a sender elsewhere to a recipient elsewhere."""
+        if not dsn.answerable(envelope.sender) or verp.is_verp(envelope.sender):
+            return False
+        return self._is_elsewhere(envelope.sender) and any(
+            self._is_elsewhere(address) for address in envelope.recipients
+        )
+
+    def _is_elsewhere(self, address: str) -> bool:
+        return route(address, self._directory.domains).channel != LOCAL
+
+    def _by_srs(self, sender: str, domain: str, secret: str) -> str:
+        """Raises BadInput where that cannot be done."""
+        if domain not in self._directory.domains:
+            raise BadInput(f"srsdomain {domain} is no domain here: bounces would not come back")
+        made = srs.forward(parse_address(sender, utf8=True), domain, secret, self._clock())
+        if made is None:
+            raise BadInput("it is too long to be rewritten")
+        return made
 
     async def submit(
         self, mail: Mail, envelope: Envelope, body: bytes, name: str, *, source: str = "forward"

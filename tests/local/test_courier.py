@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.local.courier import LocalCourier, Writer, stored_form
-from tests.fakes import MemoryBus
+from services.local.forwarding import Forwarding
+from tests.fakes import FakeClock, MemoryBus
 from tubepost import subjects
 from tubepost.address import parse_address
 from tubepost.control import Control
@@ -14,6 +15,7 @@ from tubepost.delivery import Mail
 from tubepost.directory import Directory
 from tubepost.directory_values import Account, account_key, domain_key, entry_value
 from tubepost.keyed import Bucket
+from tubepost.mailstore import MailStore
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.resolver import Resolver
 from tubepost.subjects import Key
@@ -31,7 +33,9 @@ class Scene:
         self._bucket = Bucket(bus, subjects.DIRECTORY)
         self.control = Control(bus, "mail.example.org")
         self.resolver = Resolver(self.directory, self.control)
-        self.courier = LocalCourier(self.resolver, root, self._writer)
+        store = MailStore(bus, 2)
+        self.forwarding = Forwarding(store, self.directory, self.control, FakeClock())
+        self.courier = LocalCourier(self.resolver, root, self._writer, self.forwarding)
 
     async def add(self, address: str) -> None:
         domain = domain_key(address.partition("@")[2])
@@ -120,7 +124,7 @@ async def test_delivered_to_of_another_or_in_the_text_is_no_loop(scene: Scene) -
 async def test_a_mail_root_that_is_not_mounted_defers_and_is_not_made(
     scene: Scene, tmp_path: Path
 ) -> None:
-    scene.courier = LocalCourier(scene.resolver, tmp_path / "away", scene._writer)
+    scene.courier = LocalCourier(scene.resolver, tmp_path / "away", scene._writer, scene.forwarding)
     [outcome] = await scene.deliver("joe@example.org")
     assert isinstance(outcome, Deferred)
     assert not (tmp_path / "away").exists()

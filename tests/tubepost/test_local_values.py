@@ -10,9 +10,13 @@ SETTINGS = {s.name: s for s in vars(local_values).values() if isinstance(s, Sett
 
 TAKEN: dict[str, list[Lines]] = {
     "extensions": [("-",), ("+", "-"), ("- +",), ("none",)],
+    "srsdomain": [("srs.example.org",)],
+    "srssecret": [("x" * 16,), ("a secret of ours, long", "and the one before")],
 }
 REFUSED: dict[str, list[Lines]] = {
     "extensions": [(), (".",), ("both",)],
+    "srsdomain": [(), ("a b",), ("a.example", "b.example")],
+    "srssecret": [(), ("x" * 15,), ("x" * 16, "short"), ("é" * 16,), ("x" * 16,) * 11],
 }
 
 
@@ -29,3 +33,9 @@ def test_taken(name: str, lines: Lines) -> None:
 def test_refused(name: str, lines: Lines) -> None:
     with pytest.raises(BadInput):
         SETTINGS[name].parse(lines)
+
+
+def test_a_secret_that_is_refused_is_not_shown() -> None:
+    with pytest.raises(BadInput) as refused:
+        SETTINGS["srssecret"].parse(("too short",))
+    assert "too short" not in str(refused.value)

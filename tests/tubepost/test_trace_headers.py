@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tubepost.trace_headers import (
     delivered_to,
-    has_delivered_to,
+    delivered_to_in,
     header_of,
     hops,
     received,
@@ -133,14 +133,14 @@ def test_hops_counts_fields_that_begin_with_the_two_words() -> None:
      ("ann@x.y", False)],
 )  # fmt: skip
 def test_a_loop_is_our_own_delivered_to_in_the_header(recipient: str, found: bool) -> None:
-    assert has_delivered_to(BODY, recipient) is found
+    assert (recipient.lower() in delivered_to_in(BODY)) is found
 
 
 def test_a_delivered_to_on_the_first_line_counts() -> None:
-    assert has_delivered_to(delivered_to("Joe@x.y") + b"A: b\r\n\r\n", "joe@x.y")
+    assert delivered_to_in(delivered_to("Joe@x.y") + b"A: b\r\n\r\n") == {"joe@x.y"}
 
 
 def test_a_mail_without_a_header_has_none() -> None:
     body = b"\r\nDelivered-To: joe@x.y\r\n\r\nmore\r\n"
     assert header_of(body) in (b"", b"\r\n")
-    assert not has_delivered_to(body, "joe@x.y")
+    assert delivered_to_in(body) == frozenset()
