@@ -78,7 +78,8 @@ def _listed(found: dict[str, Any]) -> str:
 
 def _recipient(found: dict[str, Any]) -> str:
     facts = [name for name in ("local", "mailbox", "in_rcpthosts", "relayed") if found[name]]
-    return f"{found['address']}\t{' '.join(facts) or 'foreign'}"
+    rule = f"\trule: {found['rule']}" if found.get("rule") else ""
+    return f"{found['address']}\t{' '.join(facts) or 'foreign'}{rule}"
 
 
 def _entry(e: dict[str, Any]) -> str:

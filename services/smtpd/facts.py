@@ -9,6 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tubepost import relay_denied
+from tubepost.quota import Quota, Used
 from tubepost.sender_patterns import Patterns, Senders
 from tubepost.tcprules import Rule
 
@@ -55,6 +56,14 @@ class Load(NamedTuple):
 
 
 NO_LOAD = Load()
+
+
+class Filling(NamedTuple):
+    """How full a mailbox with a quota is, or its domain. `whose`: "user" or "domain"."""
+
+    whose: str
+    quota: Quota
+    used: Used
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +121,11 @@ class RcptFacts:
 
     `sender` is the owner where it is a VERP sender. `relay_user`: who opened the relay for the
     client's address by logging in, "" = nobody; `relaying`: so it was for a recipient before.
-    `sending`: his; None = any sender will do. `size`: what was declared at MAIL. `quota` and
-    `used`: octets the mailbox may hold (0 = any) and holds.
+    `sending`: his; None = any sender will do. `size`: what was declared at MAIL.
+
+    Of a recipient of ours: `rule`, the row of docs/resolution.md; `refused`, why it takes no mail
+    though it is there; `not_posted`, why a list takes none from this sender; `fillings`, of
+    what has a quota where it would be stored.
     """
 
     client: Client
@@ -129,8 +141,10 @@ class RcptFacts:
     relay_user: str = ""
     sending: Sending | None = None
     size: int = 0
-    quota: int = 0
-    used: int = 0
+    rule: str = ""
+    refused: str = ""
+    not_posted: str = ""
+    fillings: tuple[Filling, ...] = ()
     over_quota_is_final: bool = False
     relay_denied: str = relay_denied.DEFAULT
     recipients: Use = NO_USE

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 
 from services.smtpd.content import has_big_header, has_long_line, has_nul
 from services.smtpd.data import DataReader
-from services.smtpd.facts import Client, DataFacts, Kind, MailFacts, RcptFacts, Sending
+from services.smtpd.facts import (
+    Client,
+    DataFacts,
+    Filling,
+    Kind,
+    MailFacts,
+    RcptFacts,
+    Sending,
+)
+from services.smtpd.mailbox import known
 from services.smtpd.meter import Meter, unmetered
 from services.smtpd.policies.recipient import in_hosts
 from services.smtpd.room import Room
@@ -17,8 +26,11 @@ from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.directory_values import Account
+from tubepost.quota import Used
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import Entry, RelayList, in_networks, is_ours
+from tubepost.resolution import Store
+from tubepost.resolver import Resolver
 from tubepost.trace_headers import hops
 
 
@@ -136,10 +148,12 @@ class Gatherer:
         )
 
     async def _with_mailbox(self, facts: RcptFacts, recipient: Address) -> RcptFacts:
-        account = await self.directory.account(recipient)
-        if account and account.quota and self.room:
-            return await self._with_room(facts, account, self.room)
-        return replace(facts, mailbox_exists=account is not None)
+        found = await Resolver(self.directory, self.control).resolve(recipient)
+        facts = known(facts, found)
+        for action in found.actions:
+            if isinstance(action, Store) and action.account.quota and self.room:
+                facts = await self._with_room(facts, action.account, self.room)
+        return facts
 
     async def _with_relay_list(self, facts: RcptFacts) -> RcptFacts:
         entry = await self.relay_entry(facts.client)
@@ -166,10 +180,9 @@ class Gatherer:
             return ""
 
     async def _with_room(self, facts: RcptFacts, account: Account, room: Room) -> RcptFacts:
+        used = Used(await room.used(account.address))
         return replace(
             facts,
-            mailbox_exists=True,
-            quota=account.quota.octets,
-            used=await room.used(account.address),
+            fillings=(Filling("user", account.quota, used),),
             over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",
         )

@@ -59,6 +59,8 @@ RCPT: Chain[RcptFacts] = (
     login.not_the_sender_of_the_relay_list,
     rates.too_many_relayed,
     recipient.no_mailbox,
+    recipient.locked,
+    recipient.may_not_post,
     quota.over_quota,
 )
 

@@ -3,10 +3,30 @@
 The words follow the policies; they decide nothing.
 """
 
+from collections.abc import Mapping
+
 from services.smtpd.facts import Client, RcptFacts
 from tubepost.relay_list import Entry
+from tubepost.resolution import Rule
 
 NOTHING = "no rule, no login and no entry of the relay list lets it relay"
+
+TAKEN: Mapping[str, str] = {
+    Rule.DOMAIN_HOLD: "on hold: mail for it waits in the queue",
+    Rule.HOLD: "the mailbox exists, but is on hold: mail for it waits in the queue",
+    Rule.ACCOUNT_FORWARD: "the mailbox exists and has a forward",
+    Rule.ACCOUNT: "the mailbox exists",
+    Rule.ALIAS: "the address is an alias",
+    Rule.LIST: "the address is a mailing list",
+    Rule.SRS: "the address stands for the sender of a mail that was forwarded",
+    Rule.LIST_OWNER: "the address is that of a mailing list's owner",
+    Rule.LIST_RETURN: "the address is where reports about a mailing list go",
+    Rule.DEFAULT: "an alias takes the extensions of that name",
+    Rule.EXTENSION: "it is an extension of an address that exists",
+    Rule.CATCH_ALL: "its catch-all takes what is for nobody",
+    Rule.DELETED: "it deletes what is for nobody",
+}
+"""Why a recipient of ours is taken, by the rule of docs/resolution.md."""
 
 
 def recipient(facts: RcptFacts) -> dict[str, object]:
@@ -15,6 +35,7 @@ def recipient(facts: RcptFacts) -> dict[str, object]:
         "address": facts.recipient,
         "local": facts.local,
         "mailbox": facts.mailbox_exists,
+        "rule": facts.rule,
         "in_rcpthosts": facts.in_rcpthosts,
         "relayed": not facts.ours and facts.relays,
     }
@@ -40,7 +61,7 @@ def _taken(facts: RcptFacts, entry: Entry | None) -> str:
     if facts.postmaster:
         return "postmaster without a domain is taken from anybody"
     if facts.local:
-        return f"{domain} is a domain of ours, and the mailbox exists"
+        return f"{domain} is a domain of ours, and {TAKEN.get(facts.rule, facts.rule)}"
     if facts.in_rcpthosts:
         return f"rcpthosts lists {domain}"
     return _relays(facts.client, entry)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from typing import Any
 
 import httpx
 import pytest
@@ -51,13 +52,35 @@ class World:
     api: httpx.Client
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def send(self, to: str, sender: str = SUE, *, before: str = "") -> str:
-        """A mail; its subject. `before`: header lines."""
+    def send(self, to: str, sender: str = SUE) -> tuple[str, str]:
+        """A mail; its subject, and its id."""
         subject = f"mail {next(self._numbers)}"
         with self.platform.smtp() as client:
-            content = f"{before}From: {SUE}\r\nSubject: {subject}\r\n\r\nHi.\r\n"
-            client.sendmail(sender, [to], content)
+            client.ehlo()
+            client.mail(sender)
+            code, text = client.rcpt(to)
+            if code != 250:
+                raise smtplib.SMTPRecipientsRefused({to: (code, text)})
+            _, reply = client.data(f"From: {SUE}\r\nSubject: {subject}\r\n\r\nHi.\r\n".encode())
+        return subject, reply.decode().split()[-1]
+
+    def done(self, to: str, sender: str = SUE) -> str:
+        """As `send`, once nothing more comes of it; the subject."""
+        subject, mail_id = self.send(to, sender)
+        self.until_over(mail_id)
         return subject
+
+    def until_over(self, mail_id: str) -> None:
+        """Returns once the mail, and all that was made of it, has left the queue."""
+
+        def over() -> bool:
+            answer = self.api.get("/v1/events", params={"mail": mail_id})
+            by_mail: dict[str, list[dict[str, Any]]] = {}
+            for event in answer.json()["events"] if answer.is_success else []:
+                by_mail.setdefault(event["mail"], []).append(event)
+            return bool(by_mail) and all(_has_ended(events) for events in by_mail.values())
+
+        until(over, 30, "the end")
 
     def mails(self, address: str) -> list[EmailMessage]:
         """All that an account has."""
@@ -75,19 +98,15 @@ class World:
         """What the other host has of it, whoever it is for."""
         return [m for m in self.far.mails if f"Subject: {subject}\r\n".encode() in m.body]
 
-    def until_gone(self) -> None:
-        """Returns once the queue is empty: nothing more comes."""
 
-        def empty() -> bool:
-            return bool(self.api.get("/v1/queue/counts").json()["messages"] == 0)
-
-        until(empty, 30, "the empty queue")
-
-    def done(self, to: str, sender: str = SUE, *, before: str = "") -> str:
-        """As `send`, once nothing more comes of it."""
-        subject = self.send(to, sender, before=before)
-        self.until_gone()
-        return subject
+def _has_ended(events: list[dict[str, Any]]) -> bool:
+    """Of one mail. What local made of it was told before its own end, by the same process."""
+    attempts = [e for e in events if e["event"] == "attempt"]
+    over = {e["unit"] for e in attempts if e["state"] in ("done", "gone", "bounce")}
+    units = sum(e["count"] for e in events if e["event"] == "split") or 1
+    bounced = any(e["state"] == "bounce" for e in attempts)
+    ended = any(e["event"] == "ended" for e in events)
+    return len(over) >= units and (ended or (units == 1 and not bounced))
 
 
 @pytest.fixture(scope="module")
@@ -230,15 +249,16 @@ def test_mail_waits_while_a_mailbox_is_on_hold(world: World) -> None:
     busy = account(address)
     held = Account(busy.address, busy.home, busy.password, frozenset({HOLD}))
     entries.put(world.platform.data, held)
-    subject = world.send(address)
+    subject, mail_id = world.send(address)
 
-    def deferred() -> list[str]:
-        rows = world.api.get("/v1/queue", params={"recipient": address}).json()["mails"]
-        return [row["id"] for row in rows if row["attempts"]]
+    def deferred() -> bool:
+        answer = world.api.get("/v1/events", params={"mail": mail_id})
+        events = answer.json()["events"] if answer.is_success else []
+        return any(e["event"] == "attempt" and e["state"] == "pending" for e in events)
 
-    until(lambda: bool(deferred()), 30, "the deferral")
+    until(deferred, 30, "the deferral")
     assert world.about(address, subject) == []
     entries.put(world.platform.data, busy)
     world.platform.ok("queue", "flush", "--all")
-    world.until_gone()
+    world.until_over(mail_id)
     assert len(world.about(address, subject)) == 1

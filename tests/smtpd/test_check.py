@@ -140,6 +140,7 @@ async def test_a_login_from_the_address_is_shown(http: httpx.AsyncClient, smtpd:
         "address": "joe@example.org",
         "local": False,
         "mailbox": False,
+        "rule": "",
         "in_rcpthosts": False,
         "relayed": True,
     }

@@ -2,13 +2,17 @@
 
 from services.smtpd.facts import RcptFacts
 from services.smtpd.refusal import Refusal
-
-_LATER = Refusal("quota", "452 user is over quota (#4.2.2)")
-_NEVER = Refusal("quota", "552 user is over quota (#5.2.2)")
+from tubepost.quota import Used
 
 
 def over_quota(facts: RcptFacts) -> Refusal | None:
     """A mail that just fits is taken (VDM-8). One of unknown size has at least an octet."""
-    if not facts.quota or facts.used + max(facts.size, 1) <= facts.quota:
+    if not facts.fillings:
         return None
-    return _NEVER if facts.over_quota_is_final else _LATER
+    mail = Used(max(facts.size, 1), 1)
+    full = next((f.whose for f in facts.fillings if not f.quota.has_room(f.used, mail)), "")
+    if not full:
+        return None
+    if facts.over_quota_is_final:
+        return Refusal("quota", f"552 {full} is over quota (#5.2.2)")
+    return Refusal("quota", f"452 {full} is over quota (#4.2.2)")

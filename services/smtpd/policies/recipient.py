@@ -40,6 +40,16 @@ def no_mailbox(facts: RcptFacts) -> Refusal | None:
     return None
 
 
+def locked(facts: RcptFacts) -> Refusal | None:
+    """The mailbox is there and takes nothing (VDM-3)."""
+    return Refusal("locked", f"550 {facts.refused}") if facts.refused else None
+
+
+def may_not_post(facts: RcptFacts) -> Refusal | None:
+    """Who may not write to a list hears it here, and nobody gets a bounce."""
+    return Refusal("posting", f"550 sorry, {facts.not_posted}") if facts.not_posted else None
+
+
 def in_hosts(domain: str, hosts: frozenset[str]) -> bool:
     """rcpthosts: `host` itself, or `.suffix` for everything below it."""
     return name_for(hosts, domain) is not None
