@@ -70,7 +70,13 @@ def rights(shards: int) -> dict[str, Rights]:
                 subjects.bucket_key(bucket, ">") for bucket in (subjects.SUPPRESSED, subjects.HOSTS)
             ),
         ),
-        "local": _worker("local", shards, shared, hears=(subjects.QUOTA_ROOM,)),
+        "local": _worker(
+            "local",
+            shards,
+            shared,
+            hears=(subjects.QUOTA_ROOM,),
+            writes=(subjects.body("*"),),  # of what it sends on
+        ),
         "popauth": Rights(
             (
                 *(f"$KV.{bucket}.>" for bucket in of_popauth),

@@ -124,6 +124,22 @@ async def test_scheduler_and_worker_deliver(
     assert complaints == []
 
 
+@pytest.mark.parametrize("size", [100, INLINE_LIMIT + 1])
+@pytest.mark.parametrize("routes", [["remote"], ["local", "remote"]])
+async def test_local_sends_mail_on(
+    connect: Connect, complaints: list[str], size: int, routes: list[str]
+) -> None:
+    """In one unit or to be split, in its record or in pieces."""
+    local, to = await connect("local"), [ROUTES[name] for name in routes]
+    envelope = Envelope("a@b.c", tuple(f"joe@{route.destination}" for route in to))
+    store = MailStore(local, PLAN.shards)
+    key = await store.accept(envelope, to, b"x" * size, mail_id=MAIL_ID, now=1.7e9)
+    held = await store.read(key)
+    assert held is not None
+    assert await store.body(held) == b"x" * size
+    assert complaints == []
+
+
 async def test_a_worker_tells_the_owner_of_the_end(connect: Connect, complaints: list[str]) -> None:
     scheduler, local, remote = [await connect(s) for s in ("scheduler", "local", "remote")]
     heard: asyncio.Queue[bytes] = asyncio.Queue()

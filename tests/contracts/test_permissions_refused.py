@@ -74,7 +74,7 @@ MUST_NOT_PUBLISH = {
               *NO_SUPPRESSIONS, "ctl.0.list", "event.queue", f"{JOBS}.local"),
     "scheduler": (*NO_SETTINGS, *RATES, "$KV.hosts.v4.192.0.2.7.25", "$KV.secrets.account.x.y",
                   "$KV.suppressed.x"),
-    "local": (*NO_STREAMS, *NO_SETTINGS, *NO_HOSTS, *NO_SECRETS, *RATES, "auth.check", "mail.m.0",
+    "local": (*NO_STREAMS, *NO_SETTINGS, *NO_HOSTS, *NO_SECRETS, *RATES, "auth.check",
               *NO_SUPPRESSIONS, f"{JOBS}.remote", "$JS.ACK.DISPATCH.remote.1.1.1.1.1",
               "$JS.API.DIRECT.GET.KV_relay.x"),
     "remote": (*NO_STREAMS, *NO_SETTINGS, *NO_SECRETS, *RATES, *NO_PASSWORDS, "auth.check",

@@ -6,9 +6,11 @@ import httpx
 import pytest
 
 from services.local.courier import LocalCourier, Writer
+from services.local.forwarding import Forwarding
 from services.smtpd import check, why
+from tests.fakes import FakeClock
 from tests.smtpd.client import connected
-from tests.smtpd.running import Smtpd
+from tests.smtpd.running import SHARDS, Smtpd
 from tubepost import subjects
 from tubepost.address import parse_address
 from tubepost.admin import Health, create_app
@@ -30,6 +32,7 @@ from tubepost.directory_values import (
     entry_value,
 )
 from tubepost.keyed import Bucket
+from tubepost.mailstore import MailStore
 from tubepost.outcome import Delivered
 from tubepost.quota import Quota
 from tubepost.resolution import Rule
@@ -156,7 +159,10 @@ async def test_mail_for_another_name_of_a_domain_lies_in_the_mailbox(
     mail = Mail(Key(0, "m1", "0"), record.sender, to, record.destination, body, 1, record.created)
     writer = Writer()
     async with background(writer.run()):
-        courier = LocalCourier(Resolver(ours.directory, ours.control), tmp_path, writer)
+        resolver = Resolver(ours.directory, ours.control)
+        store = MailStore(ours.bus, SHARDS)
+        forwarding = Forwarding(store, ours.directory, ours.control, FakeClock())
+        courier = LocalCourier(resolver, tmp_path, writer, forwarding)
         outcomes = await courier.deliver(mail)
     assert [type(outcome) for outcome in outcomes.values()] == [Delivered, Delivered]
     stored = [path.read_text() for path in (tmp_path / "o/joe/Maildir/new").iterdir()]
