@@ -1,119 +1,182 @@
-"""`tubepost domain` and `tubepost account`."""
+"""`tubepost account`: mailboxes, their passwords, and what their users may do."""
 
-import getpass
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ctl import output
-from ctl.client import Api
-from ctl.output import Data, Json
+from ctl import account_import, directory_lines, output
+from ctl.asking import Address, Asking, asking
+from ctl.directory_pages import say_addresses, used
+from ctl.typed import FromStdin, Quota, password
 from tubepost.errors import BadInput
+from tubepost.quota import parse_quota
 
-domains = typer.Typer(help="Domains whose mail is delivered here.", no_args_is_help=True)
 accounts = typer.Typer(help="Mailboxes.", no_args_is_help=True)
+accounts.command("import")(account_import.import_accounts)
 
-FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read it from standard input.")]
+Flag = bool | None
+NO_FLAG = {"pop": True, "smtp": True, "relay": True, "locked": False, "must_change": False}
 
-
-@domains.command("add")
-def add_domain(domain: str, data: Data = None) -> None:
-    """Add a domain."""
-    output.lines([f"added {Api(data).post('domains', json={'name': domain})['name']}"])
-
-
-@domains.command("remove")
-def remove_domain(domain: str, data: Data = None) -> None:
-    """Remove a domain that has no accounts."""
-    Api(data).delete("domains", domain)
-    output.lines([f"removed {domain}"])
-
-
-@domains.command("list")
-def list_domains(data: Data = None, json: Json = False) -> None:
-    """List the domains."""
-    found = Api(data).get("domains")
-    output.as_json(found) if json else output.lines(found)
+SAY = (
+    "say what to set: --smtp or --no-smtp, --relay or --no-relay, --pop or --no-pop, "
+    "--locked or --unlocked, --must-change, --name, --clear"
+)
 
 
 @accounts.command("add")
-def add_account(address: str, data: Data = None, password_stdin: FromStdin = False) -> None:
+@asking
+def add(
+    ask: Asking,
+    address: Address,
+    password_stdin: FromStdin = False,
+    name: Annotated[str, typer.Option(help="Of the person.")] = "",
+    quota: Annotated[str | None, typer.Option(help="Default: the domain's limit.")] = None,
+    old_mail: Annotated[
+        bool, typer.Option("--old-mail", help="With the mail of the account that had the name.")
+    ] = False,
+) -> None:
     """Add a mailbox; asks for its password."""
-    api = Api(data)
-    new = {"address": address, "password": _password(password_stdin)}
-    output.lines([f"added {api.post('accounts', json=new)['address']}"])
+    new: dict[str, Any] = {"address": address, "name": name, "old_mail": old_mail}
+    new |= {} if quota is None else {"quota": str(parse_quota(quota))}
+    added = ask.api.post("accounts", json=new | {"password": password(password_stdin)})
+    ask.say(added, [f"added {added['address']}"])
 
 
 @accounts.command("passwd")
+@asking
 def set_password(
-    address: str,
-    data: Data = None,
+    ask: Asking,
+    address: Address,
     password_stdin: FromStdin = False,
     reversible: Annotated[
         bool, typer.Option("--reversible", help="Keep it readable, so that CRAM-MD5 works.")
     ] = False,
 ) -> None:
     """Change a mailbox's password."""
-    api = Api(data)
-    new = {"password": _password(password_stdin), "reversible": reversible}
-    api.put("accounts", address, "password", json=new)
-    output.lines([f"changed the password of {address}"])
+    new = {"password": password(password_stdin), "reversible": reversible}
+    ask.api.put("accounts", address, "password", json=new)
+    ask.say({"changed": address}, [f"changed the password of {address}"])
 
 
 @accounts.command("set")
-def set_rights(
-    address: str,
-    data: Data = None,
-    smtp: Annotated[bool | None, typer.Option(help="May log in at SMTP (AUTH).")] = None,
-    relay: Annotated[bool | None, typer.Option(help="A POP3 login opens the relay.")] = None,
+@asking
+def set_rights(  # noqa: PLR0913 - its options
+    ask: Asking,
+    address: Address,
+    pop: Annotated[Flag, typer.Option("--pop/--no-pop", " /-p", help="May read by POP3.")] = None,
+    smtp: Annotated[
+        Flag, typer.Option("--smtp/--no-smtp", " /-s", help="May log in at SMTP (AUTH).")
+    ] = None,
+    relay: Annotated[
+        Flag, typer.Option("--relay/--no-relay", " /-r", help="A POP3 login opens the relay.")
+    ] = None,
+    locked: Annotated[
+        Flag, typer.Option("--locked/--unlocked", "-b", help="No login; mail is refused.")
+    ] = None,
+    must_change: Annotated[
+        Flag, typer.Option("--must-change/--no-must-change", help="No login with this password.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the person.")] = None,
+    clear: Annotated[
+        bool, typer.Option("--clear", "-x", help="Before the others: it may do everything.")
+    ] = False,
 ) -> None:
-    """Say what a mailbox's user may do."""
-    given = {"smtp": smtp, "relay": relay}
-    wanted = {name: may for name, may in given.items() if may is not None}
+    """Say what a mailbox's user may do; -p -s -r -b -x as vmoduser has them."""
+    given: dict[str, Any] = {
+        "pop": pop,
+        "smtp": smtp,
+        "relay": relay,
+        "locked": locked,
+        "must_change": must_change,
+        "name": name,
+    }
+    wanted = NO_FLAG if clear else {}
+    wanted = wanted | {what: value for what, value in given.items() if value is not None}
     if not wanted:
-        raise BadInput("say what to set: --smtp or --no-smtp, --relay or --no-relay")
-    flags = Api(data).patch("accounts", address, json=wanted)["flags"]
-    output.lines([f"{address}: {' '.join(flags) or 'may do everything'}"])
+        raise BadInput(SAY)
+    found = ask.api.patch("accounts", address, json=wanted)
+    ask.say(found, [f"{address}: {' '.join(found['flags']) or 'may do everything'}"])
+
+
+@accounts.command("show")
+@asking
+def show(ask: Asking, address: Address) -> None:
+    """A mailbox: name, folder, flags, quota and use, forward."""
+    found = ask.api.get("accounts", address)
+    use = used(ask.api, found["address"])
+    ask.say(found | {"used": use}, directory_lines.account(found, use))
 
 
 @accounts.command("quota")
+@asking
 def quota(
-    address: str,
-    quota: Annotated[str, typer.Argument(help="10M, 500K, 1000000S or NOQUOTA.")] = "",
-    data: Data = None,
+    ask: Asking,
+    address: Address,
+    quota: Quota = "",
 ) -> None:
     """Show or set how much the mails of a mailbox may take; looked at when mail comes in."""
-    api = Api(data)
     if quota:
-        api.put("accounts", address, "quota", json={"quota": quota})
-    output.lines([api.get("accounts", address, "quota")["quota"]])
+        found = ask.api.put("accounts", address, "quota", json={"quota": str(parse_quota(quota))})
+    else:
+        found = ask.api.get("accounts", address, "quota")
+    ask.say(found, [found["quota"]])
+
+
+@accounts.command("forward")
+@asking
+def forward(
+    ask: Asking,
+    address: Address,
+    to: Annotated[list[str] | None, typer.Argument(metavar="TO")] = None,
+    keep: Annotated[
+        Flag, typer.Option("--keep/--no-keep", help="Whether a copy stays here.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Forward no more.")] = False,
+) -> None:
+    """Show or set who else gets a mailbox's mail."""
+    if off and (to or keep is not None):
+        raise BadInput("--off stands alone: without a forward every mail stays here")
+    wanted: dict[str, Any] = {"forward": to} if to else {}
+    wanted |= {} if keep is None else {"keep": keep}
+    wanted |= {"forward": [], "keep": True} if off else {}
+    if wanted:
+        found = ask.api.patch("accounts", address, json=wanted)
+    else:
+        found = ask.api.get("accounts", address)
+    ask.say({name: found[name] for name in ("forward", "keep")}, directory_lines.forward(found))
+
+
+@accounts.command("hold")
+@asking
+def hold(ask: Asking, address: Address) -> None:
+    """Let mail for a mailbox wait in the queue, while you work on its folder."""
+    done = ask.api.patch("accounts", address, json={"hold": True})
+    ask.say(done, [f"mail for {address} waits in the queue"])
+
+
+@accounts.command("release")
+@asking
+def release(ask: Asking, address: Address) -> None:
+    """End that; what waits is delivered at its next attempt."""
+    done = ask.api.patch("accounts", address, json={"hold": False})
+    ask.say(done, [f"mail for {address} is delivered"])
+    output.note(f"to try at once what waits: tubepost queue flush --recipient {address}")
 
 
 @accounts.command("remove")
-def remove_account(address: str, data: Data = None) -> None:
+@asking
+def remove(ask: Asking, address: Address) -> None:
     """Remove a mailbox's account. Its mail stays on disk."""
-    Api(data).delete("accounts", address)
-    output.lines([f"removed {address}"])
+    home = ask.api.get("accounts", address)["home"]
+    ask.api.delete("accounts", address)
+    ask.say({"removed": address, "home": home}, [f"removed {address}"])
+    output.note(f"its mail stays on disk: {home}/Maildir below the mail root")
 
 
 @accounts.command("list")
-def list_accounts(
-    domain: Annotated[str, typer.Argument(help="Only of this domain.")] = "",
-    data: Data = None,
-    json: Json = False,
+@asking
+def list_all(
+    ask: Asking, domain: Annotated[str, typer.Argument(help="Only of this domain.")] = ""
 ) -> None:
     """List the mailboxes."""
-    found = Api(data).get("accounts", domain=domain)
-    output.as_json(found) if json else output.lines(found)
-
-
-def _password(from_stdin: bool) -> str:
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
-        raise BadInput("standard input is not a terminal: use --password-stdin")
-    first, second = getpass.getpass("Password: "), getpass.getpass("Again: ")
-    if first != second:
-        raise BadInput("the two passwords differ")
-    return first
+    say_addresses(ask, "account", domain)

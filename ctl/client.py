@@ -32,10 +32,20 @@ class Refused(TubepostError):
 
 
 class Api:
-    """/v1 of the platform on a data folder, or of TUBEPOST_ADMIN with TUBEPOST_TOKEN."""
+    """/v1 of the platform on a data folder, or of TUBEPOST_ADMIN with TUBEPOST_TOKEN.
 
-    def __init__(self, data: Path | None) -> None:
-        self._base, self._token, self._where = _find(data)
+    `token_file`: holds the token to use instead of theirs. `headers`: go with every question.
+    """
+
+    def __init__(
+        self,
+        data: Path | None,
+        *,
+        token_file: Path | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._base, self._token, self._where = _find(data, token_file)
+        self._own = dict(headers or {})
 
     def get(self, *path: str, **query: Any) -> Any:
         return self._call("GET", path, params=query)
@@ -94,7 +104,7 @@ class Api:
         return f"{self._base}/v1/" + "/".join(quote(part, safe="") for part in path)
 
     def _headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        return {**(more or {}), "Authorization": f"Bearer {self._token}".rstrip()}
+        return {**self._own, **(more or {}), "Authorization": f"Bearer {self._token}".rstrip()}
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -106,17 +116,18 @@ class Api:
             ) from error
 
 
-def _find(data: Path | None) -> tuple[str, str, str]:
+def _find(data: Path | None, token_file: Path | None) -> tuple[str, str, str]:
     """(base URL, token, how to call it in a message)."""
+    given = _text_of(token_file) if token_file else ""
     admin = os.environ.get("TUBEPOST_ADMIN", "")
     if admin and data is None:
         if not admin.startswith(("http://", "https://")):
             raise BadInput("TUBEPOST_ADMIN is a URL such as http://127.0.0.1:8025")
-        return admin.rstrip("/"), os.environ.get("TUBEPOST_TOKEN", ""), admin
+        return admin.rstrip("/"), given or os.environ.get("TUBEPOST_TOKEN", ""), admin
     folder = data or DEFAULT_DATA
     try:
         address = (folder / "admin").read_text().strip()
-        token = (folder / "token").read_text().strip()
+        token = given or (folder / "token").read_text().strip()
     except FileNotFoundError:
         raise BadInput(
             f"no tubepost has run on {folder}: start one with `tubepost up --data {folder}`, "
@@ -125,6 +136,17 @@ def _find(data: Path | None) -> tuple[str, str, str]:
     except OSError as error:
         raise BadInput(f"cannot read {error.filename}: {error.strerror}") from error
     return f"http://{address}", token, f"the tubepost on {folder} ({address})"
+
+
+def _text_of(token_file: Path) -> str:
+    try:
+        text = token_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise BadInput(f"cannot read the token in {token_file}: {why}") from error
+    if not text.isascii() or len(text.split()) != 1:
+        raise BadInput(f"{token_file} has no token: it holds the one word that `token add` printed")
+    return text
 
 
 def _detail(answer: httpx.Response) -> str:

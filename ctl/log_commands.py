@@ -1,7 +1,6 @@
 """`tubepost log` and `tubepost trace`: what happened, from the events the platform keeps."""
 
 import json as jsonlib
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from ctl.client import Api
 from ctl.in_order import InOrder, When
 from ctl.output import Data, Json
 from ctl.qmail_log import CHANNELS, QmailLog
+from ctl.spans import seconds
 from tubepost import control_values
 from tubepost.errors import BadInput
 
@@ -34,8 +34,6 @@ CONCURRENCY = {
     "local": control_values.CONCURRENCYLOCAL,
     "remote": control_values.CONCURRENCYREMOTE,
 }
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Event = dict[str, Any]
 
@@ -63,9 +61,7 @@ def log(  # noqa: PLR0913 - its options
         raise BadInput("choose one of --json and --qmail")
     if tai64n and not qmail:
         raise BadInput("--tai64n goes with --qmail")
-    begin: dict[str, float] = (
-        {"since": time.time() - _seconds(since)} if since else {"last": number}
-    )
+    begin: dict[str, float] = {"since": time.time() - seconds(since)} if since else {"last": number}
     api = Api(data)
     view = _qmail(api, tai64n=tai64n) if qmail else _json() if json else _readable()
     order: InOrder[Any] = InOrder(view.hold)
@@ -139,10 +135,3 @@ def _limit(api: Api, channel: str) -> int:
     setting = CONCURRENCY[channel]
     lines = api.get("control", setting.name)["lines"]
     return setting.parse(tuple(lines)) if lines else setting.default
-
-
-def _seconds(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,9})([smhd])", text)
-    if not found:
-        raise BadInput(f"{text!r} is no time: write 90s, 15m, 2h or 7d")
-    return int(found[1]) * UNITS[found[2]]

@@ -12,15 +12,21 @@ from typer.exceptions import TyperException
 
 from ctl import (
     account_commands,
+    alias_commands,
     control_commands,
     destination_commands,
+    directory_questions,
+    domain_commands,
+    list_commands,
     log_commands,
     queue_commands,
     queue_listing,
+    quota_commands,
     relay_commands,
     reshard_command,
     send_command,
     suppression_commands,
+    token_commands,
     why,
 )
 from ctl.client import Refused
@@ -32,8 +38,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(account_commands.domains, name="domain")
+app.add_typer(domain_commands.domains, name="domain")
 app.add_typer(account_commands.accounts, name="account")
+app.add_typer(alias_commands.aliases, name="alias")
+app.add_typer(list_commands.lists, name="list")
+app.add_typer(quota_commands.quotas, name="quota")
+app.add_typer(token_commands.tokens, name="token")
 app.add_typer(control_commands.control, name="control")
 app.add_typer(relay_commands.relay, name="relay")
 app.add_typer(queue_commands.queue, name="queue")
@@ -44,6 +54,8 @@ app.command("qread")(queue_listing.qread)
 app.command("send")(send_command.send)
 app.command("log")(log_commands.log)
 app.command("trace")(log_commands.trace)
+app.command("history")(directory_questions.history)
+app.command("resolve")(directory_questions.resolve)
 app.command("why")(why.why)
 app.command("reshard")(reshard_command.reshard)
 

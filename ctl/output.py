@@ -26,3 +26,8 @@ def lines(texts: Iterable[str]) -> None:
 def as_json(value: Any) -> None:
     """For programs."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def note(text: str) -> None:
+    """Beside what was asked for: on stderr, so that a script reads past it."""
+    sys.stderr.write(f"tubepost: {text}\n")

@@ -36,7 +36,10 @@ SERVICES: Mapping[str, Service] = {
     "popauth": Service(
         services.popauth.settings.Settings,
         services.popauth.app.serve,
-        ("domains", "accounts", "relay", "control"),
+        (
+            *("domains", "accounts", "accounts:bulk", "aliases", "lists", "addresses", "self"),
+            *("quota", "history", "resolve", "tokens", "relay", "control"),
+        ),
     ),
     "local": Service(services.local.settings.Settings, services.local.app.serve),
     "remote": Service(

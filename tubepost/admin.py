@@ -1,22 +1,26 @@
 """The HTTP side of a service: /healthz, /readyz, /metrics and its own resources under /v1.
 
-/v1 needs the bearer token; without one configured it is closed to everybody. Errors are problem
+/v1 needs the bearer token; without one configured it is closed to everybody. A domain's own
+administrator has a token of his own, and only what a router opens to him. Errors are problem
 documents (RFC 9457). A service adds its resources with `app.include_router`.
 """
 
 import hmac
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tubepost import __name__ as product
 from tubepost import maillog
 from tubepost.errors import BadInput, Conflict, Exists, NotFound, StoreFull, Unavailable
+from tubepost.outcome import one_line
 
 STATUS_OF: dict[type[Exception], int] = {
     NotFound: 404,
@@ -26,6 +30,49 @@ STATUS_OF: dict[type[Exception], int] = {
     StoreFull: 507,
     Unavailable: 503,
 }
+
+
+ACTOR_HEADER = "X-Tubepost-Actor"
+MAX_ACTOR = 100
+
+NOT_YOURS = "this token is not for that domain; ask the administrator of the platform"
+"""Whether there is such a domain is nothing that a stranger hears."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `domains`: what the token is for; None = everything, the admin token."""
+
+    name: str = "admin"
+    domains: frozenset[str] | None = None
+
+    def may(self, domain: str) -> bool:
+        return self.domains is None or domain in self.domains
+
+    def check(self, domain: str) -> None:
+        """Raises a 403 that tells nothing of the domain."""
+        if not self.may(domain):
+            raise HTTPException(403, NOT_YOURS)
+
+
+class Problem(BaseModel):
+    """What an error is (RFC 9457). `detail` is one line that says what to do."""
+
+    type: str = "about:blank"
+    status: int
+    detail: str
+
+
+_PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What was asked cannot be done: `detail` says why", "content": _PROBLEM},
+    "5XX": {"description": "Not now", "content": _PROBLEM},
+}
+"""What every resource may answer besides, for OpenAPI."""
+
+Tokens = Callable[[str], Principal | None]
+"""Whose token a text is, of those that are not the admin's."""
 
 
 class Health:
@@ -43,6 +90,7 @@ def create_app(health: Health, token: str, durability: str = "unverified") -> Fa
     """The app of a process. `token`: see `protected`. `durability`: what a 250 means, to show."""
     app = FastAPI(title=product, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.token = token
+    app.state.tokens = _no_others
     app.state.before_metrics = []
 
     @app.get("/healthz", response_class=PlainTextResponse)
@@ -74,17 +122,55 @@ def create_app(health: Health, token: str, durability: str = "unverified") -> Fa
     return app
 
 
-def require_token(request: Request) -> None:
-    """Dependency of every /v1 resource."""
+def _no_others(_token: str) -> Principal | None:
+    """Only popauth knows other tokens than the admin's."""
+    return None
+
+
+def require_token(request: Request) -> Principal:
+    """Dependency of every /v1 resource: whose token it is. 401 where it is nobody's."""
     token: str = request.app.state.token
     given = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if not token or not hmac.compare_digest(given.encode(), token.encode()):
+    if token and hmac.compare_digest(given.encode(), token.encode()):
+        return Principal(_actor(request))
+    tokens: Tokens = request.app.state.tokens
+    found = tokens(given) if token else None
+    if found is None:
         raise HTTPException(401, "give the admin token as: Authorization: Bearer TOKEN")
+    return found
+
+
+Who = Annotated[Principal, Depends(require_token)]
+
+
+def require_admin(who: Who) -> Principal:
+    """As `require_token`, where the token of a domain will not do."""
+    if who.domains is not None:
+        raise HTTPException(403, "this needs the admin token; yours is for its domains only")
+    return who
+
+
+Admin = Annotated[Principal, Depends(require_admin)]
+
+
+def _actor(request: Request) -> str:
+    """Who holds the admin token is believed when he says who he is."""
+    return one_line(request.headers.get(ACTOR_HEADER, ""), MAX_ACTOR) or Principal().name
 
 
 def protected() -> APIRouter:
-    """A router whose resources need the token."""
-    return APIRouter(prefix="/v1", dependencies=[Depends(require_token)])
+    """A router whose resources need the admin token."""
+    return APIRouter(prefix="/v1", dependencies=[Depends(require_admin)], responses=PROBLEMS)
+
+
+def open_to_domains() -> APIRouter:
+    """A router whose resources take any token: each has to check what `Who` may."""
+    return APIRouter(prefix="/v1", dependencies=[Depends(require_token)], responses=PROBLEMS)
+
+
+def open_to_all() -> APIRouter:
+    """A router whose resources want no token: each has to ask for another proof."""
+    return APIRouter(prefix="/v1", responses=PROBLEMS)
 
 
 def problem(status: int, detail: str) -> JSONResponse:

@@ -374,6 +374,12 @@ def login(service: str, user: str, client: str, *, result: str) -> None:
     _log.info("login." + result, via=service, user=user, client=client)
 
 
+def login_kept_out(service: str, user: str, client: str, *, flag: str) -> None:
+    """The password is right; `flag` of the account or its domain lets nobody in."""
+    metrics.LOGINS.labels(service, flag).inc()
+    _log.info("login.kept_out", via=service, user=user, client=client, flag=flag)
+
+
 def relay_opened(client: str, user: str, *, result: str) -> None:
     """`result`: opened, not_listable (a private or loopback address), no_relay (a flag of the
     account), failed (bus away).

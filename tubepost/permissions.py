@@ -80,6 +80,7 @@ def rights(shards: int) -> dict[str, Rights]:
         "popauth": Rights(
             (
                 *(f"$KV.{bucket}.>" for bucket in of_popauth),
+                subjects.QUOTA_ROOM,
                 *_reads(of_popauth),
             ),
             (_inbox("popauth"), subjects.AUTH_CHECK, subjects.AUTH_HERE),

@@ -1,159 +1,172 @@
-"""Makes and removes domains and accounts. The only writer of the directory.
+"""Makes, changes and removes accounts."""
 
-Every change is one compare-and-set write: two operators at once cannot undo each other.
-"""
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-import zlib
-from collections.abc import Mapping
-from dataclasses import replace
-
+from services.popauth import checks
+from services.popauth.addresses import Addresses, Place
+from services.popauth.changes import ADMIN
+from services.popauth.homes import first_homes, home_of
+from services.popauth.listing import Listing
 from services.popauth.passwords import Passwords
 from services.popauth.secrets import Secrets
-from tubepost import maillog, subjects
-from tubepost.address import Address, parse_address, parse_domain
+from tubepost.account_rights import TEXTS
+from tubepost.address import Address
 from tubepost.directory import Directory
-from tubepost.directory_values import (
-    Account,
-    Domain,
-    account_key,
-    address_in,
-    domain_key,
-    domain_value,
-    entry_of,
-    entry_value,
-)
-from tubepost.errors import BadInput, Conflict, Exists, NotFound
-from tubepost.keyed import Bucket, Value, quoted, value_in
-from tubepost.ports import Bus, CaughtUp
-from tubepost.quota import parse_quota
+from tubepost.directory_values import LOCKED, MUST_CHANGE, Account
+from tubepost.errors import BadInput
+from tubepost.ports import Bus
+from tubepost.quota import Quota, parse_quota
 
-ACTOR = "admin"
+NOT_PROVEN = "wrong name or password"
 
 
-def home_of(address: Address) -> str:
-    """The account's folder below the mail root: domain, 256 folders, the name in file-safe form."""
-    name = quoted(address.local)
-    return f"{address.domain}/{zlib.crc32(name.encode()) & 0xFF:02x}/{name}"
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a new account shall have. `quota`: None = its domain's. `old_mail`: see NewAccount."""
+
+    name: str = ""
+    quota: Quota | None = None
+    old_mail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """Where else its mail goes, and whose it is. What is None stays as it is."""
+
+    forward: Sequence[str] | None = None
+    keep: bool | None = None
+    name: str | None = None
+
+    def checked(self, own: Address) -> dict[str, Any]:
+        """Fields of the Account at `own`."""
+        found: dict[str, Any] = {}
+        if self.forward is not None:
+            found["forward"] = checks.targets(self.forward, own)
+        if self.keep is not None:
+            found["keep"] = self.keep
+        if self.name is not None:
+            found["name"] = checks.display_name(self.name)
+        return found
 
 
 class Accounts:
-    """Raises BadInput (with NotFound and Exists) and Unavailable."""
+    """Raises BadInput (with NotFound and Exists), Conflict, Unavailable and StoreFull."""
 
     def __init__(self, bus: Bus, directory: Directory, passwords: Passwords) -> None:
-        self._bus, self._directory, self._passwords = bus, directory, passwords
-        self._bucket = Bucket(bus, subjects.DIRECTORY)
-        self._secrets = Secrets(bus)
+        self._directory, self._passwords = directory, passwords
+        self.addresses, self._secrets = Addresses(bus, directory), Secrets(bus)
+        self._listing = Listing(bus)
 
-    async def add_domain(self, text: str) -> str:
-        domain = _mail_domain(text)
-        if domain in self._directory.domains:
-            raise Exists(f"{domain} is there already")
-        await self._write(domain_key(domain), domain_value(Domain(domain)))
-        maillog.changed("domain added", domain, ACTOR)
-        return domain
+    async def get(self, text: str) -> Account:
+        return await self.addresses.get(text, Account)
 
-    async def remove_domain(self, text: str) -> None:
-        domain = self._known_domain(text)
-        left = len(await self.list(domain))
-        if left:
-            raise Exists(f"{domain} has {left} accounts; remove them first")
-        await self._write(domain_key(domain), None)
-        maillog.changed("domain removed", domain, ACTOR)
+    async def list(self, domain: str = "") -> list[str]:
+        """Addresses of the accounts, of one domain or of all."""
+        name = checks.mail_domain(domain) if domain else ""
+        return [row.address for row in await self._listing.rows(name, "account")]
 
-    async def add_account(self, text: str, password: str) -> str:
-        address = parse_address(text)
-        self._known_domain(address.domain)
-        if await self._directory.entry(address):
-            raise Exists(f"{address.key} is there already; use passwd to change its password")
-        name = str(Address(address.local.lower(), address.domain))
-        account = Account(name, home_of(address), await self._passwords.make(password))
-        await self._write(account_key(address), entry_value(account))
-        maillog.changed("account added", name, ACTOR)
-        return account.address
+    async def add_account(
+        self, text: str, password: str, wish: Wish = Wish(), by: str = ADMIN
+    ) -> str:
+        address = self.addresses.own(text)
+        checks.display_name(wish.name)
+        await self.addresses.check_free(address)
+        hashed = await self._passwords.make(password)
+        return (await self.addresses.add(address, new_account(hashed, wish), by)).address
 
-    async def set_password(self, text: str, password: str, *, reversible: bool = False) -> None:
+    async def set_password(
+        self, text: str, password: str, *, reversible: bool = False, by: str = ADMIN
+    ) -> None:
         """`reversible`: kept readable besides, for CRAM-MD5; otherwise such a secret ends here."""
-        address, account = await self._known_account(text)
-        changed = replace(account, password=await self._passwords.make(password))
-        await self._write(account_key(address), entry_value(changed))
+        account = await self.get(text)
+        hashed = await self._passwords.make(password)
+        changed = await self._change(
+            account.address, lambda a: replace(a, password=hashed), by, "password changed"
+        )
         if reversible:
             await self._secrets.keep(changed, password)
         else:
             await self._secrets.forget(changed)
-        maillog.changed("password changed", account.address, ACTOR)
 
-    async def set_flags(self, text: str, wanted: Mapping[str, bool]) -> Account:
+    async def change_own(self, text: str, old: str, new: str) -> bool:
+        """By the user himself, proven by the old password; False where it is not.
+
+        A password that had to be changed is changed then. CRAM-MD5 ends with the old one.
+        """
+        account = await self._proven(text, old)
+        if account is None:
+            return False
+        if LOCKED in account.flags:
+            raise BadInput(TEXTS[LOCKED])
+        hashed = await self._passwords.make(new)
+        if old == new:
+            raise BadInput("the new password is the old one; choose another")
+
+        def alter(now: Account) -> Account:
+            if now.password != account.password or LOCKED in now.flags:
+                raise BadInput("the account was changed at the same time; try again")
+            return replace(now, password=hashed, flags=now.flags - {MUST_CHANGE})
+
+        changed = await self._change(account.address, alter, account.address, "password changed")
+        await self._secrets.forget(changed)
+        return True
+
+    async def set_flags(self, text: str, wanted: Mapping[str, bool], by: str = ADMIN) -> Account:
         """Sets flags of an account and takes others away; those not named stay as they are."""
-        address, account = await self._known_account(text)
-        on = {flag for flag, is_set in wanted.items() if is_set}
-        changed = replace(account, flags=(account.flags - set(wanted)) | on)
-        await self._write(account_key(address), entry_value(changed))
-        maillog.changed("flags changed", account.address, ACTOR)
-        return changed
+        return await self.change(text, wanted, Forwarding(), by)
 
-    async def set_quota(self, text: str, quota: str) -> None:
+    async def change(
+        self, text: str, flags: Mapping[str, bool], more: Forwarding, by: str = ADMIN
+    ) -> Account:
+        """Flags as in `set_flags`, and the rest, at once."""
+        checks.flags(flags)
+        wanted = more.checked(self.addresses.own(text))
+        on = {flag for flag, is_set in flags.items() if is_set}
+
+        def alter(now: Account) -> Account:
+            return replace(now, flags=(now.flags - set(flags)) | on, **wanted)
+
+        return await self._change(text, alter, by, "account changed")
+
+    async def set_quota(self, text: str, quota: str, by: str = ADMIN) -> None:
         """`quota` in vpopmail's spellings."""
-        address, account = await self._known_account(text)
-        changed = replace(account, quota=parse_quota(quota))
-        await self._write(account_key(address), entry_value(changed))
-        maillog.changed("quota changed", account.address, ACTOR)
+        wanted = parse_quota(quota)
+        await self._change(text, lambda a: replace(a, quota=wanted), by, "quota changed")
 
     async def quota(self, text: str) -> str:
-        return str((await self._known_account(text))[1].quota)
+        return str((await self.get(text)).quota)
 
-    async def remove_account(self, text: str) -> None:
+    async def remove_account(self, text: str, by: str = ADMIN) -> None:
         """Its Maildir stays where it is: mail is never removed with an account."""
-        address, account = await self._known_account(text)
-        await self._write(account_key(address), None)
-        await self._secrets.forget(account)
-        maillog.changed("account removed", account.address, ACTOR)
+        address = self.addresses.own(text)
+        await self._secrets.forget(await self.addresses.remove(address, Account, by))
 
-    async def list(self, domain: str = "") -> list[str]:
-        """Addresses of the accounts, of one domain or of all."""
-        pattern = f"account.{quoted(domain) if domain else '*'}.*"
-        stream = subjects.bucket_stream(subjects.DIRECTORY)
-        found: set[str] = set()
-        async for item in self._bus.follow(
-            stream, subjects.bucket_key(subjects.DIRECTORY, pattern)
-        ):
-            if isinstance(item, CaughtUp):
-                return sorted(found)
-            key = item.subject.removeprefix(subjects.bucket_key(subjects.DIRECTORY, ""))
-            address, value = address_in(key), value_in(item)
-            entry = None if value is None else entry_of(address, value)
-            found.discard(str(address))
-            if isinstance(entry, Account):
-                found.add(entry.address)
-        raise AssertionError("a follow has no end")
+    async def _change(
+        self, text: str, alter: Callable[[Account], Account], by: str, action: str
+    ) -> Account:
+        address = self.addresses.own(text)
+        return await self.addresses.change(address, Account, alter, by, action)
 
-    def _known_domain(self, text: str) -> str:
-        domain = _mail_domain(text)
-        if domain not in self._directory.domains:
-            raise NotFound(
-                f"there is no domain {domain}; add it with: tubepost domain add {domain}"
-            )
-        return domain
-
-    async def _known_account(self, text: str) -> tuple[Address, Account]:
-        address = parse_address(text)
-        account = await self._directory.account(address)
-        if account is None:
-            raise NotFound(f"there is no account {address.key}; see: tubepost account list")
-        return address, account
-
-    async def _write(self, key: str, value: Value | None) -> None:
-        _, expect = await self._bucket.last(key)
+    async def _proven(self, text: str, password: str) -> Account | None:
+        """A wrong name takes as long as a wrong password."""
         try:
-            revision = await self._bucket.put(key, value, expect=expect)
-        except Conflict as error:
-            raise Conflict(
-                "somebody else changed it at the same time; look and try again"
-            ) from error
-        await self._directory.seen(key, revision)
+            account = await self._directory.account(self.addresses.own(text))
+        except BadInput:
+            account = None
+        stored = account.password if account else None
+        return account if await self._passwords.check(stored, password) else None
 
 
-def _mail_domain(text: str) -> str:
-    domain = parse_domain(text)
-    if domain.startswith("[") or "." not in domain:
-        raise BadInput(f"{domain} cannot be a mail domain here; give one like example.org")
-    return domain
+def new_account(hashed: str, wish: Wish) -> Callable[[Place], Account]:
+    """The account that is put at a place. Old mail is the new user's only where that is asked."""
+
+    def make(place: Place) -> Account:
+        home = home_of(place.address, place.life)
+        if wish.old_mail:
+            home = place.old_home or (first_homes(place.address) if place.life else home)
+        quota = place.domain.limits.quota if wish.quota is None else wish.quota
+        return Account(str(place.address), home, hashed, quota=quota, name=wish.name)
+
+    return make

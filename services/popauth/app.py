@@ -4,9 +4,9 @@ import os
 import ssl
 import time
 
-from services.popauth.accounts import Accounts
 from services.popauth.api import router
 from services.popauth.connection import Pop3Server, Pop3Service
+from services.popauth.desk import Desk, desk
 from services.popauth.logins import Logins
 from services.popauth.passwords import Passwords
 from services.popauth.secrets import Secrets
@@ -33,23 +33,22 @@ async def serve(settings: Settings, context: Context) -> None:
             await control.mirror.loaded.wait()
             await directory.loaded()
             passwords = Passwords(settings.hash_threads)
+            parts = desk(bus, directory, control, passwords, time.time)
             try:
-                await _run(settings, context, bus, control, directory, passwords)
+                async with background(parts.tokens.mirror.run()):
+                    await parts.tokens.mirror.loaded.wait()
+                    await _run(settings, context, bus, parts, passwords)
             finally:
                 passwords.close()
 
 
 async def _run(
-    settings: Settings,
-    context: Context,
-    bus: NatsBus,
-    control: Control,
-    directory: Directory,
-    passwords: Passwords,
+    settings: Settings, context: Context, bus: NatsBus, parts: Desk, passwords: Passwords
 ) -> None:
+    control = parts.control
     relay_list = RelayList(bus, time.time)
     logins = Logins(
-        directory,
+        parts.directory,
         passwords,
         relay_list,
         control,
@@ -62,8 +61,8 @@ async def _run(
         subjects.AUTH_CHECK, logins.check, group="popauth", at_once=4 * settings.hash_threads
     )
     await bus.answer(subjects.AUTH_HERE, _here, group="popauth")
-    accounts = Accounts(bus, directory, passwords)
-    context.app.include_router(router(accounts, directory, relay_list, control))
+    context.app.state.tokens = parts.tokens.principal
+    context.app.include_router(router(parts, relay_list))
     service = Pop3Service(authority=logins, hostname=control.me, on_fault=maillog.bug)
     server = Pop3Server(service, on_sessions=metrics.POP3_SESSIONS.set)
     tls = server_tls(settings, context.before_metrics)

@@ -21,6 +21,7 @@ from services.popauth.pop3 import (
     Close,
     Commit,
     Fetch,
+    KeptOut,
     Login,
     OpenDrop,
     Opened,
@@ -45,9 +46,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Not this user with this password. `reason` is for our log, never for the client."""
+    """Not this user with this password. `reason` is for our log, never for the client.
+
+    `text`: for the client, only where the password was right: the account may not log in.
+    """
 
     reason: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ class Connection:
             self._writer.transport.abort()  # it does not read: no use in waiting to close
             raise
 
-    async def _login(self, request: Login) -> Result:
+    async def _login(self, request: Login) -> Result | KeptOut:
         login = self._service.authority.login
         try:
             result = await login(request.user, request.password, self._client_ip)
@@ -183,7 +188,9 @@ class Connection:
         if isinstance(result, Accepted):
             self._home = result.home
             return Result.DONE
-        return Result.REFUSED if isinstance(result, Refused) else Result.AWAY
+        if isinstance(result, Refused):
+            return KeptOut(result.text) if result.text else Result.REFUSED
+        return Result.AWAY
 
     async def _open_drop(self) -> Opened | Result:
         folder = self._home / "Maildir"

@@ -10,10 +10,11 @@ from services.popauth.connection import Accepted, LoginResult, Refused, TryLater
 from services.popauth.passwords import Passwords
 from services.popauth.secrets import Secrets
 from tubepost import maillog, smtp_values
+from tubepost.account_rights import POP3, SMTP, TEXTS, flags_in_force, kept_out
 from tubepost.address import AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Directory
-from tubepost.directory_values import NO_RELAY, NO_SMTP, Account
+from tubepost.directory_values import NO_RELAY, Account
 from tubepost.errors import StoreFull, Unavailable
 from tubepost.relay_list import RelayList, may_be_listed
 
@@ -47,6 +48,11 @@ class Logins:
         if account is None:
             maillog.login("pop3", user, client_ip, result="refused")
             return Refused("wrong name or password")
+        flags = self._flags(account)
+        flag = kept_out(flags, POP3)
+        if flag:
+            maillog.login_kept_out("pop3", account.address, client_ip, flag=flag)
+            return Refused(flag, TEXTS[flag])
         await self._open_relay(account, client_ip)
         maillog.login("pop3", account.address, client_ip, result="success")
         return Accepted(account.address, self._mail_root / account.home)
@@ -54,7 +60,7 @@ class Logins:
     async def check(self, _subject: str, data: bytes) -> bytes:
         """Answers `auth.check`: {user, password} or {user, challenge, digest} -> {result, account}.
 
-        `no_smtp`: the password is right, and the account may not use AUTH (AUTH-7).
+        A flag, such as `no_smtp`: the password is right, and the account may not use AUTH (AUTH-7).
         """
         question = json.loads(data)
         try:
@@ -63,8 +69,9 @@ class Logins:
             return json.dumps({"result": "unavailable"}).encode()
         if account is None:
             return json.dumps({"result": "refused"}).encode()
-        if NO_SMTP in account.flags:
-            return json.dumps({"result": "no_smtp"}).encode()
+        flag = kept_out(self._flags(account), SMTP)
+        if flag:
+            return json.dumps({"result": flag}).encode()
         return json.dumps({"result": "accepted", "account": account.address}).encode()
 
     async def _of_smtp(self, question: dict[str, str]) -> Account | None:
@@ -81,6 +88,10 @@ class Logins:
         stored = account.password if account else None
         return account if await self._passwords.check(stored, password) else None
 
+    def _flags(self, account: Account) -> frozenset[str]:
+        domain = account.address.rpartition("@")[2]
+        return flags_in_force(account, self._directory.domain(domain))
+
     async def _named(self, user: str) -> Account | None:
         try:
             return await self._directory.account(parse_address(user))
@@ -89,7 +100,7 @@ class Logins:
 
     async def _open_relay(self, account: Account, ip: str) -> None:
         """A failure here is logged, and the login still succeeds (RELAY-7)."""
-        if NO_RELAY in account.flags:
+        if NO_RELAY in self._flags(account):
             maillog.relay_opened(ip, account.address, result="no_relay")
             return
         get = self._control.get

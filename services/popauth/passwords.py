@@ -6,13 +6,36 @@ A wrong name costs the same time as a wrong password, so that names cannot be fo
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from tubepost.errors import BadInput
 
 MIN_LENGTH = 8
 MAX_LENGTH = 255  # what a POP3 command line can carry (RFC 2449 section 4)
+
+MOST_MEMORY = 256 * 1024  # KiB
+MOST_ROUNDS = 16
+MOST_LANES = 16
+
+
+def foreign_hash(text: str) -> str:
+    """A hash that was made elsewhere, as it is. BadInput where checking it is no login's work."""
+    try:
+        cost = extract_parameters(text)
+    except InvalidHashError:
+        cost = None
+    if cost is None or cost.type is not Type.ID or not text.isascii():
+        raise BadInput("that is no argon2id hash ($argon2id$v=19$m=...); give a password instead")
+    if (
+        cost.memory_cost > MOST_MEMORY
+        or cost.time_cost > MOST_ROUNDS
+        or cost.parallelism > MOST_LANES
+    ):
+        raise BadInput(
+            f"that hash costs too much: m={MOST_MEMORY},t={MOST_ROUNDS},p={MOST_LANES} at most"
+        )
+    return text
 
 
 class Passwords:

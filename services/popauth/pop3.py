@@ -52,7 +52,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Check a password. Answer: DONE, REFUSED or AWAY."""
+    """Check a password. Answer: DONE, REFUSED, KeptOut or AWAY."""
 
     user: str
     password: str = field(repr=False)
@@ -96,6 +96,13 @@ class Result(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class KeptOut:
+    """The password is right, and the account may not log in. `text`: why, for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The maildrop as it was at login; numbers stay fixed for the session (RFC 1939 section 8)."""
 
@@ -103,7 +110,7 @@ class Opened:
 
 
 Action = Send | Login | OpenDrop | Fetch | Commit | Close
-Answer = Result | Opened | None
+Answer = Result | KeptOut | Opened | None
 Steps = Generator[Action, Answer, None]
 
 
@@ -199,12 +206,14 @@ class Session:
             yield from self._open()
         elif result is Result.AWAY:
             yield _err("[SYS/TEMP] unable to check that password now")
+        elif isinstance(result, KeptOut):
+            yield from self._refuse(result.text)
         else:
             yield from self._refuse()
 
-    def _refuse(self) -> Steps:
+    def _refuse(self, text: str = "authorization failed") -> Steps:
         self._wrong_logins += 1
-        yield _err("[AUTH] authorization failed")
+        yield _err(f"[AUTH] {text}")
         if self._wrong_logins >= WRONG_LOGINS:
             yield Close()
 

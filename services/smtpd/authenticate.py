@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from tubepost import maillog, subjects
+from tubepost import account_rights, maillog, subjects
 from tubepost.address import printable
 from tubepost.errors import BadInput, Unavailable
 from tubepost.ports import Bus
@@ -105,6 +105,9 @@ async def check(bus: Bus, proof: Proof, client: str) -> str | None:
         raise
     if answer["result"] == "no_smtp":
         maillog.login("smtp", user, client, result="no_smtp")
+        return None
+    if answer["result"] in account_rights.SMTP:
+        maillog.login_kept_out("smtp", user, client, flag=answer["result"])
         return None
     account: str | None = answer.get("account")
     maillog.login("smtp", user, client, result="success" if account else "refused")

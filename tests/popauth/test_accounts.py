@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.popauth.accounts import Accounts, home_of
+from services.popauth.accounts import Wish
+from services.popauth.aliases import AliasWish
+from services.popauth.homes import first_homes, home_of
 from services.popauth.passwords import Passwords
 from tests.fakes import MemoryBus
-from tests.popauth.directory import PATIENCE, Office, office
+from tests.popauth.directory import Books, Office, office
+from tubepost import subjects
 from tubepost.address import Address, parse_address
-from tubepost.directory import Directory
-from tubepost.directory_values import NO_RELAY, NO_SMTP
+from tubepost.directory_values import NO_RELAY, NO_SMTP, Account, account_key, entry_value
 from tubepost.errors import BadInput, Conflict, Exists, NotFound, Unavailable
-from tubepost.tasks import background
+from tubepost.keyed import Bucket
 
 PASSWORD = "correct horse"
 ANN = parse_address("ann@example.net")
@@ -109,35 +111,30 @@ async def test_the_real_hashes_are_argon2id() -> None:
         passwords.close()
 
 
-async def test_a_change_made_meanwhile_is_a_conflict(real: Office) -> None:
-    """Another popauth writes, and this one has not heard of it."""
+async def test_what_another_has_changed_meanwhile_stays(real: Office) -> None:
+    """Both change one account at once, again and again: each change is decided on the newest."""
     await real.accounts.add_domain("example.net")
     await real.accounts.add_account("ann@example.net", PASSWORD)
-    stale = Directory(real.bus)
-    async with background(stale.run()):
-        await asyncio.wait_for(stale.loaded(), PATIENCE)
-    late = Accounts(real.bus, stale, real.passwords)
-    await real.accounts.set_password("ann@example.net", "theirs, not ours")
-    await real.accounts.add_domain("b.example")
-    for change in (
-        late.set_password("ann@example.net", "staple battery"),
-        late.remove_account("ann@example.net"),
-        late.add_domain("b.example"),
-    ):
-        with pytest.raises(Conflict, match="at the same time; look and try again"):
-            await change
-    account = await real.directory.account(ANN)
-    assert account is not None
-    assert await real.passwords.check(account.password, "theirs, not ours")
+    async with office(real.bus) as other:
+        await asyncio.gather(
+            real.accounts.set_flags("ann@example.net", {NO_SMTP: True}),
+            other.accounts.set_flags("ann@example.net", {NO_RELAY: True}),
+            real.accounts.set_quota("ann@example.net", "10M"),
+            other.accounts.set_password("ann@example.net", "staple battery"),
+        )
+        account = await other.accounts.get("ann@example.net")
+    assert account.flags == {NO_SMTP, NO_RELAY}
+    assert str(account.quota) == "10485760S"
+    assert await real.passwords.check(account.password, "staple battery")
 
 
 async def test_of_two_at_once_one_wins(real: Office) -> None:
     results = await asyncio.gather(
         real.accounts.add_domain("example.net"),
-        Accounts(real.bus, real.directory, real.passwords).add_domain("example.net"),
+        Books(real.bus, real.directory, real.passwords).add_domain("example.net"),
         return_exceptions=True,
     )
-    assert sorted(isinstance(result, Conflict) for result in results) == [False, True]
+    assert sorted(isinstance(result, Exists) for result in results) == [False, True]
     assert real.directory.domain_names() == ["example.net"]
 
 
@@ -166,24 +163,57 @@ async def test_what_comes_back_is_the_address_to_go_on_with(in_memory: Office) -
     await in_memory.accounts.remove_account(added)
 
 
-def test_homes_do_not_move() -> None:
-    """Where mail lies already: these may never change."""
-    assert home_of(ANN) == "example.net/73/ann"
-    assert home_of(parse_address("Ann@Example.NET")) == "example.net/73/ann"
-    assert home_of(parse_address("a.b+c@example.net")) == "example.net/8b/a=2Eb=2Bc"
+def test_where_a_new_account_has_its_mail() -> None:
+    """Below 256 folders of domains: 10,000 of them do not lie in one folder."""
+    assert home_of(ANN) == "a0/example.net/73/ann"
+    assert home_of(parse_address("Ann@Example.NET")) == home_of(ANN)
+    assert home_of(parse_address("a.b+c@example.net")) == "a0/example.net/8b/a=2Eb=2Bc"
+    assert home_of(ANN, life=17) == "a0/example.net/73/ann.17"
+
+
+async def test_homes_do_not_move(real: Office) -> None:
+    """The home that stands in a record is where the mail lies, whatever new ones are like."""
+    await real.accounts.add_domain("example.net")
+    old = Account("ann@example.net", first_homes(ANN), await real.passwords.make(PASSWORD))
+    assert old.home == "example.net/73/ann"
+    await Bucket(real.bus, subjects.DIRECTORY).put(account_key(ANN), entry_value(old))
+    await real.accounts.set_password("ann@example.net", "staple battery")
+    await real.accounts.set_flags("ann@example.net", {NO_SMTP: True})
+    await real.accounts.set_quota("ann@example.net", "10M")
+    assert (await real.accounts.get("ann@example.net")).home == "example.net/73/ann"
+
+
+async def test_a_new_user_does_not_get_the_old_ones_mail(real: Office) -> None:
+    await real.accounts.add_domain("example.net")
+
+    async def made_again(*, old_mail: bool) -> str:
+        wish = Wish(old_mail=old_mail)
+        await real.accounts.add_account("ann@example.net", PASSWORD, wish)
+        home = (await real.accounts.get("ann@example.net")).home
+        await real.accounts.remove_account("ann@example.net")
+        return home
+
+    first = await made_again(old_mail=False)
+    second = await made_again(old_mail=False)
+    assert (first, second != first) == (home_of(ANN), True)
+    assert await made_again(old_mail=True) == second
+    await real.desk.aliases.add("ann@example.net", AliasWish(["joe@far.example"]))
+    await real.desk.aliases.remove("ann@example.net")
+    assert await made_again(old_mail=True) == second
+    assert await made_again(old_mail=False) not in (first, second)
 
 
 LOCALS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=64)
 
 
-@given(LOCALS)
-def test_a_home_is_a_safe_path(local: str) -> None:
-    domain, hashed, name = home_of(Address(local, "example.net")).split("/")
-    assert domain == "example.net"
-    assert len(hashed) == 2
+@given(LOCALS, st.integers(0, 2**63))
+def test_a_home_is_a_safe_path(local: str, life: int) -> None:
+    hashed, domain, inner, name = home_of(Address(local, "example.net"), life).split("/")
+    assert (hashed, domain) == ("a0", "example.net")
+    assert len(inner) == 2
     assert 0 < len(name) <= 255
-    assert name not in (".", "..")
-    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-=ABCDEF")
+    assert not name.startswith(".")
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-=ABCDEF.")
 
 
 @given(LOCALS, LOCALS)

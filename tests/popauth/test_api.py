@@ -30,7 +30,7 @@ NOW = 1_700_000_000.0
 async def http(real: Office) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(Health(), "secret")
     relay_list = RelayList(real.bus, lambda: NOW)
-    app.include_router(router(real.accounts, real.directory, relay_list, real.control))
+    app.include_router(router(real.desk, relay_list))
     async with client_of(app) as client:
         yield client
 
@@ -139,7 +139,7 @@ async def test_what_an_account_may_do(http: httpx.AsyncClient) -> None:
     async def flags(**rights: Any) -> Any:
         return (await http.patch(where, json=rights)).json()
 
-    assert await flags(smtp=False) == {"address": "ann@example.net", "flags": ["no_smtp"]}
+    assert (await flags(smtp=False))["flags"] == ["no_smtp"]
     assert (await flags(relay=False))["flags"] == ["no_relay", "no_smtp"]
     assert (await flags(smtp=True))["flags"] == ["no_relay"]
     assert (await flags())["flags"] == ["no_relay"]

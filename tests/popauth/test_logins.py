@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.popauth.accounts import home_of
 from services.popauth.connection import Accepted, Refused, TryLater
+from services.popauth.homes import home_of
 from services.popauth.logins import Logins
 from services.popauth.secrets import Secrets
 from tests.fakes import MemoryBus
