@@ -126,6 +126,9 @@ def _parsed(mailing_list: MailingList) -> Address:
 
 
 def _key(address: str) -> str:
-    """For comparing. Addresses of the directory were parsed when they were written."""
+    """As Address.key. Those of the directory were parsed when they were written, and of ten
+    thousand nearly all are ASCII."""
+    if address.isascii():
+        return address.lower()
     local, _, domain = address.rpartition("@")
     return Address(local, domain.lower()).key

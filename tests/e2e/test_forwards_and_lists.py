@@ -235,10 +235,10 @@ def test_who_may_not_write_to_a_list_hears_it_at_rcpt(world: World, sender: str)
     assert len(world.about(JOE, world.done("team-talk@example.org", JOE))) == 1
 
 
-def test_a_change_acts_on_the_next_mail(world: World) -> None:
-    entries.put(world.platform.data, Alias("moving@example.org", (JOE,)))
+def test_a_change_by_command_acts_on_the_next_mail(world: World) -> None:
+    world.platform.ok("alias", "add", "moving@example.org", JOE)
     before = world.done("moving@example.org")
-    entries.put(world.platform.data, Alias("moving@example.org", (ANN,)))
+    world.platform.ok("alias", "set", "moving@example.org", ANN)
     after = world.done("moving@example.org")
     assert [len(world.about(JOE, s)) for s in (before, after)] == [1, 0]
     assert [len(world.about(ANN, s)) for s in (before, after)] == [0, 1]

@@ -151,3 +151,10 @@ def test_nobody_is_left_out(addresses: list[str]) -> None:
     found = keys(list_mail.members(MailingList(NEWS.address, NEWS.owner, tuple(addresses))))
     assert set(found) == set(keys(addresses)) - {"news@example.org"}
     assert len(set(found)) == len(found)
+
+
+def test_other_letters_are_compared_as_addresses_are() -> None:
+    """RFC 6532 3.1: one letter may be written in two ways."""
+    members = ("zo\u00eb@far.example", "ZOE\u0308@FAR.example")
+    found = list_mail.members(MailingList(NEWS.address, NEWS.owner, members))
+    assert found == members[:1]
