@@ -13,7 +13,7 @@ from pathlib import Path
 
 from services.local import maildir
 from services.local.branches import did, merged
-from services.local.forwarding import Forwarding
+from services.local.forwarding import LOOPING, Forwarding
 from services.local.lists import Lists
 from services.local.maildir import Parcel
 from tubepost import maillog
@@ -73,9 +73,6 @@ class Writer:
                     waiting.done.set_result(result)
 
 
-LOOPING = Failed(
-    text="This message is looping: it already has my Delivered-To line. (#5.4.6)", status="5.4.6"
-)
 TOO_MANY_HOPS = Failed(text="too many hops, this message is looping (#5.4.6)", status="5.4.6")
 NO_LOOKUP = Deferred(text="Unable to look up the mailbox now. (#4.3.0)", status="4.3.0")
 INTERNAL = Deferred(

@@ -18,14 +18,17 @@ from tubepost.errors import BadInput, StoreFull, Unavailable
 from tubepost.events import NOBODY, SHOWN, Teller
 from tubepost.local_values import SRSDOMAIN, SRSSECRET
 from tubepost.mailstore import MailStore
-from tubepost.outcome import Deferred, Delivered, Outcome
+from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.ports import Clock
 from tubepost.record import Envelope
 from tubepost.resolution import Forward, Resolution
 from tubepost.routing import route
 from tubepost.subjects import LOCAL, Key
-from tubepost.trace_headers import delivered_to
+from tubepost.trace_headers import delivered_to, delivered_to_in
 
+LOOPING = Failed(
+    text="This message is looping: it already has my Delivered-To line. (#5.4.6)", status="5.4.6"
+)
 FULL = Deferred(text="The queue is full; will forward it later. (#4.3.1)", status="4.3.1")
 AWAY = Deferred(text="Unable to forward it now. (#4.3.0)", status="4.3.0")
 UNREADABLE = Deferred(
@@ -62,6 +65,9 @@ class Forwarding:
         """One new mail to all that `action` names."""
         if self._control.is_unreadable(SRSDOMAIN) or self._control.is_unreadable(SRSSECRET):
             return UNREADABLE
+        action = self._not_yet(mail, action)
+        if not action.to:
+            return LOOPING
         alone = len(resolution.actions) == 1
         envelope = sent_on(mail, recipient, action, alone=alone)
         envelope = replace(envelope, sender=self._rewritten(mail, envelope))
@@ -76,6 +82,22 @@ class Forwarding:
             text=did(forwards=len(envelope.recipients)),
             reports=passes_wishes_on(mail, action, alone=alone),
         )
+
+    def _not_yet(self, mail: Mail, action: Forward) -> Forward:
+        """Without whom the mail has been to (VDM-4): to them it could only come back and bounce."""
+        seen = delivered_to_in(mail.body)
+        if not seen:
+            return action
+        to = tuple(address for address in action.to if seen.isdisjoint(self._names(address)))
+        return replace(action, to=to)
+
+    def _names(self, address: str) -> set[str]:
+        """As it is written, and in its domain's own name."""
+        try:
+            own = self._directory.canonical(parse_address(address, utf8=True))
+        except BadInput:
+            return {address.lower()}
+        return {address.lower(), str(own).lower()}
 
     def _rewritten(self, mail: Mail, envelope: Envelope) -> str:
         """The sender by SRS, where the mail of a stranger goes out again; else as it is."""

@@ -224,6 +224,17 @@ async def test_aliases_that_lead_to_each_other_bounce_once(local: Local) -> None
     assert left.record.sender == SENDER
 
 
+async def test_teams_that_name_each_other_reach_everybody_and_nobody_bounces(local: Local) -> None:
+    await local.alias("a@example.org", "b@example.org")
+    await local.account(JOE, "b@example.org")
+    await local.alias("b@example.org", "joe@other.example", "a@example.org", BOB)
+    body = b"Delivered-To: a@example.org\r\nDelivered-To: joe@example.org\r\n" + BODY
+    assert await local.deliver("b@example.org", body=body) == [
+        Delivered(text="did_0+1+0/", reports=True)
+    ]
+    assert (await only(local)).record.waiting == (BOB,)
+
+
 async def test_a_bounce_that_loops_ends(local: Local) -> None:
     await local.alias("a@example.org", "b@example.org")
     await local.alias("b@example.org", "a@other.example", owner=ANN)
@@ -302,3 +313,15 @@ async def test_a_secret_that_cannot_be_read_defers(local: Local) -> None:
     [outcome] = await local.deliver(TEAM)
     assert isinstance(outcome, Deferred)
     assert outcome.status == "4.3.5"
+
+
+@pytest.mark.xfail(strict=True, reason="Resolver has no row for SRS before branch resolve is in")
+async def test_the_bounce_of_what_was_rewritten_finds_its_way_back(local: Local) -> None:
+    await srs(local)
+    await local.alias(TEAM, BOB)
+    await local.deliver(TEAM)
+    sent = await only(local)
+    await local.queue.forget(sent)
+    assert isinstance((await local.deliver(sent.record.sender, sender=""))[0], Delivered)
+    record = (await only(local)).record
+    assert (record.waiting, record.sender) == ((SENDER,), "")
