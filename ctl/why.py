@@ -80,7 +80,8 @@ def _find_owner(api: Api, found: Found) -> None:
         found["channel"] = "local" if ours else "remote"
         recipient = found["recipient"]
         if ours and recipient:
-            found["mailbox"] = _or_none(api, "accounts", recipient, "quota") is not None
+            found["resolution"] = _or_none(api, "resolve", recipient)
+            found["mailbox"] = found["resolution"]["exists"] if found["resolution"] else None
     found.setdefault("mailbox", None)
     if found["recipient"] and found["channel"] == "remote":
         with _noting(found, "remote"):

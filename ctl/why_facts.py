@@ -50,16 +50,19 @@ class HostSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """`target`: the address or domain that was asked for. `away`: services that do not answer, and
-    what was said instead. `stands`: how many units stand where. `gone`: a mail that was named is
-    not in the queue. `slots`, `running`: of the channel; the rest from `limit` on of the
-    destination. `no_hosts`: the outcome of a delivery for want of hosts. Times since 1970."""
+    """`target`: the address or domain that was asked for. `rule`: of docs/resolution.md; `stopped`:
+    why no mail goes to that address of ours. `away`: services that do not answer, and what was said
+    instead. `stands`: how many units stand where. `gone`: a mail that was named is not in the
+    queue. `slots`, `running`: of the channel; the rest from `limit` on of the destination.
+    `no_hosts`: the outcome of a delivery for want of hosts. Times since 1970."""
 
     target: str
     domain: str
     now: float
     local: bool = False
     mailbox: bool | None = None
+    rule: str = ""
+    stopped: str = ""
     away: Mapping[str, str] = field(default_factory=dict)
     suppressed: str = ""
     mail_id: str = ""
@@ -94,6 +97,7 @@ def facts(found: Found) -> Facts:
     """The facts in everything found."""
     queue: Found = found.get("queue") or {}
     held: Found = found.get("mail") or queue
+    resolution: Found = found.get("resolution") or {}
     state: Found = queue.get("state") or {}
     plan: Found = found.get("plan") or {}
     channel = queue.get("channels", {}).get(found["channel"], {})
@@ -104,6 +108,8 @@ def facts(found: Found) -> Facts:
         now=found["now"],
         local=found["channel"] == "local",
         mailbox=found.get("mailbox"),
+        rule=resolution.get("rule", ""),
+        stopped=_stopped(resolution),
         away=found.get("away", {}),
         suppressed=_suppressed(found.get("suppressed")),
         mail_id=found.get("mail_id", ""),
@@ -172,6 +178,11 @@ def _replies(units: Sequence[Found]) -> list[Found]:
         for r in unit["recipients"]
         if r["reply"] and not r["done"]
     ]
+
+
+def _stopped(resolution: Found) -> str:
+    stops = (a for a in resolution.get("actions", ()) if a["name"] in ("refuse", "wait"))
+    return next((str(action["text"]) for action in stops), "")
 
 
 def _first(first: Found) -> First:

@@ -26,6 +26,8 @@ def routing(found: Found) -> Iterator[str]:
     else:
         mailbox = {True: "; the mailbox is there", False: "; there is no such mailbox"}
         yield f"local: {found['domain']} is ours{mailbox.get(found['mailbox'], '')}"
+        if found["mailbox"]:
+            yield f"rule: {found['resolution']['rule']}"
     if found.get("suppressed"):
         yield f"remembered as refused for good: {found['suppressed'].get('reply', '')}"
 

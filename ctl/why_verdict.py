@@ -54,6 +54,15 @@ def _mailbox(facts: Facts) -> Verdict | None:
     )
 
 
+def _stopped(facts: Facts) -> Verdict | None:
+    if not (facts.local and facts.stopped):
+        return None
+    return no(
+        "stopped",
+        f"{facts.target} takes no mail now (rule {facts.rule!r}): {facts.stopped}",
+    )
+
+
 def _gone(facts: Facts) -> Verdict | None:
     if not facts.gone:
         return None
@@ -193,11 +202,14 @@ def _waiting(facts: Facts) -> Verdict | None:
 
 def _fine(facts: Facts) -> Verdict:
     if facts.local:
+        where = f"is taken by the rule {facts.rule!r}"
+        if facts.rule in ("", "account"):
+            where = "goes into its Maildir"
         return Verdict(
             True,
             "local",
-            f"Nothing for {facts.target} waits: {facts.domain} is ours, and a mail for it goes "
-            "into its Maildir at once.",
+            f"Nothing for {facts.target} waits: {facts.domain} is ours, and a mail for it {where} "
+            "at once.",
         )
     by = next((host for host in facts.hosts if host.greeted), None)
     how = f": {called(by)} greets us" if by else ""
@@ -208,6 +220,6 @@ def _fine(facts: Facts) -> Verdict:
 
 
 _RULES: tuple[Rule, ...] = (
-    _away, _mailbox, _gone, _set_aside, _paused, _no_slots, _suppressed, dns, no_host_greets,
-    passed_over, rcpt, _backed_off, _in_line, _waiting,
+    _away, _mailbox, _stopped, _gone, _set_aside, _paused, _no_slots, _suppressed, dns,
+    no_host_greets, passed_over, rcpt, _backed_off, _in_line, _waiting,
 )  # fmt: skip

@@ -3,11 +3,12 @@
 Pure. docs/resolution.md has the rules; each candidate is one look-up, so they are few.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from tubepost.address import Address
+from tubepost.directory_values import Account, Alias, Entry, MailingList
 
 PREFIXES = 4
 """How many ways to cut an address are tried: the shortest names, as people and lists have them."""
@@ -36,6 +37,18 @@ class Candidate:
 
     address: Address
     way: Way
+
+    def is_for(self, entry: Entry | None) -> bool:
+        """Whether what is there takes the mail."""
+        return isinstance(entry, _KINDS[self.way])
+
+
+_KINDS: Mapping[Way, tuple[type, ...]] = {
+    Way.OWNER: (MailingList,),
+    Way.RETURN: (MailingList,),
+    Way.DEFAULT: (Alias,),
+    Way.EXTENSION: (Account, Alias),
+}
 
 
 def candidates(address: Address, separators: Sequence[str]) -> tuple[Candidate, ...]:

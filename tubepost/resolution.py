@@ -161,7 +161,7 @@ def resolve(
         return _one(address, Rule.DOMAIN_HOLD, wait)
     match found.get(address.key):
         case Account() as account:
-            return _of_account(address, domain, account, by)
+            return _of_account(address, account, by)
         case Alias() as alias:
             return _of_alias(address, Rule.ALIAS, alias, by)
         case MailingList() as mailing_list:
@@ -169,7 +169,7 @@ def resolve(
     sender = by.reverse(address)
     if sender:
         return _one(address, Rule.SRS, Forward((sender,), str(address)))
-    return _by_candidate(address, domain, found, by) or _of_nobody(address, domain, by)
+    return _by_candidate(address, found, by) or _of_nobody(address, domain, by)
 
 
 def nobody(address: Address) -> Resolution:
@@ -178,13 +178,12 @@ def nobody(address: Address) -> Resolution:
 
 
 def _of_account(
-    address: Address, domain: Domain, account: Account, by: Conventions, rule: Rule | None = None
+    address: Address, account: Account, by: Conventions, rule: Rule | None = None
 ) -> Resolution:
     """`rule`: by which it was found, where that was not its own address."""
-    flags = account.flags | domain.limits.flags
-    if LOCKED in flags:
+    if LOCKED in account.flags:
         return _one(address, Rule.LOCKED, Refuse("account is locked (#5.2.1)", "5.2.1"))
-    if HOLD in flags:
+    if HOLD in account.flags:
         return _one(address, Rule.HOLD, Wait("This mailbox is on hold. (#4.2.1)", "4.2.1"))
     store = Store(account)
     named = by.targets(account.forward) if account.forward else {}
@@ -205,20 +204,22 @@ def _of_alias(address: Address, rule: Rule, alias: Alias, by: Conventions) -> Re
 
 
 def _by_candidate(
-    address: Address, domain: Domain, found: Mapping[str, Entry], by: Conventions
+    address: Address, found: Mapping[str, Entry], by: Conventions
 ) -> Resolution | None:
     for candidate in candidates(address, by.separators) if found else ():
-        match candidate.way, found.get(candidate.address.key):
-            case Way.OWNER, MailingList() as mailing_list:
-                return _one(address, Rule.LIST_OWNER, ToOwner(mailing_list))
-            case Way.RETURN, MailingList() as mailing_list:
-                return _one(address, Rule.LIST_RETURN, ToOwner(mailing_list))
-            case Way.DEFAULT, Alias() as alias:
-                return _of_alias(address, Rule.DEFAULT, alias, by)
-            case Way.EXTENSION, Alias() as alias:
-                return _of_alias(address, Rule.EXTENSION, alias, by)
-            case Way.EXTENSION, Account() as account:
-                return _of_account(address, domain, account, by, Rule.EXTENSION)
+        entry = found.get(candidate.address.key)
+        if not candidate.is_for(entry):
+            continue
+        match entry:
+            case MailingList():
+                is_owner = candidate.way is Way.OWNER
+                rule = Rule.LIST_OWNER if is_owner else Rule.LIST_RETURN
+                return _one(address, rule, ToOwner(entry))
+            case Alias():
+                is_default = candidate.way is Way.DEFAULT
+                return _of_alias(address, Rule.DEFAULT if is_default else Rule.EXTENSION, entry, by)
+            case Account():
+                return _of_account(address, entry, by, Rule.EXTENSION)
     return None
 
 

@@ -1,7 +1,5 @@
 """Resolves addresses of ours: asks the directory for what tubepost.resolution wants to know."""
 
-import asyncio
-
 from tubepost import resolution
 from tubepost.address import Address
 from tubepost.candidates import candidates
@@ -43,15 +41,20 @@ class Resolver:
         return domain
 
     async def _found(self, own: Address, conventions: Conventions) -> dict[str, Entry]:
-        """One look-up where something is at the very address; only else the others, all at once."""
+        """One look-up where something is at the very address; only else the others, in order.
+
+        One after another: known ones cost no task each, and the first that fits ends it.
+        """
         entry = await self._directory.entry(own)
         if entry:
             return {own.key: entry}
         if conventions.reverse(own):
             return {}
-        others = {c.address.key: c.address for c in candidates(own, conventions.separators)}
-        entries = await asyncio.gather(*map(self._directory.entry, others.values()))
-        return {key: entry for key, entry in zip(others, entries, strict=True) if entry}
+        for candidate in candidates(own, conventions.separators):
+            entry = await self._directory.entry(candidate.address)
+            if entry and candidate.is_for(entry):
+                return {candidate.address.key: entry}
+        return {}
 
     def _reversed(self, address: Address) -> str | None:
         """Whom an SRS address was made of: None while there is no SRS."""

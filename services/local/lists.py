@@ -17,7 +17,7 @@ from tubepost.errors import StoreFull, Unavailable
 from tubepost.outcome import Delivered, Failed, Outcome
 from tubepost.record import CHUNK, Envelope, Priority
 from tubepost.resolution import Forward, Resolution
-from tubepost.trace_headers import delivered_to
+from tubepost.trace_headers import delivered_to, delivered_to_in
 
 LOOPING = Failed(
     text="This message is looping: it has been on this list before. (#5.4.6)", status="5.4.6"
@@ -36,7 +36,8 @@ class Lists:
     async def post(
         self, mail: Mail, recipient: str, resolution: Resolution, mailing_list: MailingList
     ) -> Outcome:
-        """To all members; but a report goes to the owner."""
+        """To all members but those the mail has been to: to them it could only come back. A report
+        goes to the owner."""
         if not dsn.answerable(mail.sender):
             return await self.to_owner(mail, recipient, resolution, mailing_list)
         why = posting.why_not(mailing_list, mail.sender)
@@ -44,8 +45,11 @@ class Lists:
             return Failed(text=f"Sorry, {why}", status="5.7.2")
         if list_mail.loops(mailing_list, mail.body):
             return LOOPING
-        members = list_mail.members(mailing_list)
-        return await self._to(members, mail, mailing_list) if members else Delivered(text=did())
+        members, been = list_mail.members(mailing_list), delivered_to_in(mail.body)
+        to = tuple(m for m in members if m.lower() not in been) if been else members
+        if to:
+            return await self._to(to, mail, mailing_list)
+        return LOOPING if members else Delivered(text=did())
 
     async def to_owner(
         self, mail: Mail, recipient: str, resolution: Resolution, mailing_list: MailingList

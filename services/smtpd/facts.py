@@ -9,7 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tubepost import relay_denied
-from tubepost.quota import Quota, Used
+from tubepost.quota import ANY, NOTHING, Quota, Used
 from tubepost.sender_patterns import Patterns, Senders
 from tubepost.tcprules import Rule
 
@@ -56,14 +56,6 @@ class Load(NamedTuple):
 
 
 NO_LOAD = Load()
-
-
-class Filling(NamedTuple):
-    """How full a mailbox with a quota is, or its domain. `whose`: "user" or "domain"."""
-
-    whose: str
-    quota: Quota
-    used: Used
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +116,8 @@ class RcptFacts:
     `sending`: his; None = any sender will do. `size`: what was declared at MAIL.
 
     Of a recipient of ours: `rule`, the row of docs/resolution.md; `refused`, why it takes no mail
-    though it is there; `not_posted`, why a list takes none from this sender; `fillings`, of
-    what has a quota where it would be stored.
+    though it is there; `not_posted`, why a list takes none from this sender; `quota` and `used`: of
+    the account it would be stored for, and of its domain.
     """
 
     client: Client
@@ -144,7 +136,10 @@ class RcptFacts:
     rule: str = ""
     refused: str = ""
     not_posted: str = ""
-    fillings: tuple[Filling, ...] = ()
+    quota: Quota = ANY
+    used: Used = NOTHING
+    domain_quota: Quota = ANY
+    domain_used: Used = NOTHING
     over_quota_is_final: bool = False
     relay_denied: str = relay_denied.DEFAULT
     recipients: Use = NO_USE

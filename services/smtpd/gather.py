@@ -7,15 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from services.smtpd.content import has_big_header, has_long_line, has_nul
 from services.smtpd.data import DataReader
-from services.smtpd.facts import (
-    Client,
-    DataFacts,
-    Filling,
-    Kind,
-    MailFacts,
-    RcptFacts,
-    Sending,
-)
+from services.smtpd.facts import Client, DataFacts, Kind, MailFacts, RcptFacts, Sending
 from services.smtpd.mailbox import known
 from services.smtpd.meter import Meter, unmetered
 from services.smtpd.policies.recipient import in_hosts
@@ -26,7 +18,7 @@ from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.directory_values import Account
-from tubepost.quota import Used
+from tubepost.quota import ANY, NOTHING, Quota
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import Entry, RelayList, in_networks, is_ours
 from tubepost.resolution import Store
@@ -151,8 +143,9 @@ class Gatherer:
         found = await Resolver(self.directory, self.control).resolve(recipient)
         facts = known(facts, found)
         for action in found.actions:
-            if isinstance(action, Store) and action.account.quota and self.room:
-                facts = await self._with_room(facts, action.account, self.room)
+            account = action.account if isinstance(action, Store) else None
+            if account and self.room and (account.quota or self._domain_quota(account)):
+                facts = await self._with_room(facts, account, self.room)
         return facts
 
     async def _with_relay_list(self, facts: RcptFacts) -> RcptFacts:
@@ -180,9 +173,16 @@ class Gatherer:
             return ""
 
     async def _with_room(self, facts: RcptFacts, account: Account, room: Room) -> RcptFacts:
-        used = Used(await room.used(account.address))
+        used, used_by_domain = await room.used(account.address)
         return replace(
             facts,
-            fillings=(Filling("user", account.quota, used),),
+            quota=account.quota,
+            used=used,
+            domain_quota=self._domain_quota(account) if used_by_domain else ANY,
+            domain_used=used_by_domain or NOTHING,
             over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",
         )
+
+    def _domain_quota(self, account: Account) -> Quota:
+        domain = self.directory.domain(account.address.rpartition("@")[2])
+        return domain.quota if domain else ANY

@@ -191,11 +191,26 @@ def test_hosts_are_judged_in_the_order_of_a_delivery(
 def test_for_a_domain_of_ours_no_host_is_asked(
     platform: Canned, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    there: dict[str, Any] = {"address": "joe@example.org", "rule": "account", "exists": True}
+    nobody = {"name": "refuse", "text": "Sorry, no mailbox here by that name. (#5.1.1)"}
+    nobody = there | {"rule": "nobody", "exists": False, "actions": [nobody]}
+    platform.answers["GET resolve/joe@example.org"] = (200, nobody)
     lines = printed(capsys, code=1, address="joe@example.org")
     assert lines[0] == "routing     local: example.org is ours; there is no such mailbox"
-    platform.answers["GET accounts/joe@example.org/quota"] = (200, {"quota": ""})
+    store = {"name": "store", "text": ""}
+    platform.answers["GET resolve/joe@example.org"] = (200, there | {"actions": [store]})
     lines = printed(capsys, code=0, address="joe@example.org")
-    assert lines[0] == "routing     local: example.org is ours; the mailbox is there"
+    assert lines[:2] == [
+        "routing     local: example.org is ours; the mailbox is there",
+        "            rule: account",
+    ]
+    held = {"name": "wait", "text": "This mailbox is on hold. (#4.2.1)", "status": "4.2.1"}
+    held = there | {"rule": "on hold", "actions": [held]}
+    platform.answers["GET resolve/joe@example.org"] = (200, held)
+    lines = printed(capsys, code=1, address="joe@example.org")
+    assert lines[-1] == (
+        "joe@example.org takes no mail now (rule 'on hold'): This mailbox is on hold. (#4.2.1)"
+    )
     assert not any("probe" in path for path in platform.asked)
 
 

@@ -68,6 +68,8 @@ WILL_NOT = [
     ("no mailbox", ours(mailbox=False), "mailbox",
      ("example.org is ours and has no mailbox joe@example.org: mail for it is refused; to make one"
      ": tubepost account add joe@example.org")),
+    ("on hold", ours(rule="on hold", stopped="This mailbox is on hold. (#4.2.1)"), "stopped",
+     "joe@example.org takes no mail now (rule 'on hold'): This mailbox is on hold. (#4.2.1)"),
     ("mail gone", facts(mail_id=ID, gone=True), "not_in_queue", "Mail 001a is not, or no longer,"),
     ("held", facts(**stands("held", by="kim", why="spam?")), "held",
      "1 mail for far.example is held by kim (spam?); to let it go: tubepost queue release 001a"),
@@ -209,3 +211,8 @@ def test_what_an_operator_stopped_is_told_before_what_the_hosts_say() -> None:
 def test_a_long_reply_is_cut() -> None:
     seen = facts(**greeting("554 " + "x" * 1000))
     assert len(verdict(seen).sentence) < 500
+
+
+def test_what_is_no_mailbox_of_its_own_is_told_by_its_rule() -> None:
+    assert "goes into its Maildir at once" in verdict(ours(rule="account")).sentence
+    assert "is taken by the rule 'alias' at once" in verdict(ours(rule="alias")).sentence

@@ -179,15 +179,24 @@ async def test_a_mail_that_has_been_on_the_list_fails(local: Local) -> None:
     assert await local.queued() == []
 
 
-async def test_lists_that_have_each_other_for_a_member_end_with_an_owner(local: Local) -> None:
-    """What is left in the queue: that the second list has to be told of a loop."""
+async def test_lists_that_have_each_other_for_a_member_reach_everybody(local: Local) -> None:
+    """As a mail of the other list comes to this one: that list is left out, and nobody bounces."""
+    other = "other@example.org"
+    await local.add(replace(NEWS, members=(ANN, other)))
+    body = b"Delivered-To: Other@example.org\r\nList-Id: <other.example.org>\r\n" + BODY
+    assert await deliver(local, body=body) == Delivered(text="did_0+1+0/")
+    assert (await only(local)).record.waiting == (ANN,)
+
+
+async def test_lists_that_have_nobody_but_each_other_end_with_an_owner(local: Local) -> None:
+    """What is left in the queue: that the first list has to be told of a loop."""
     other = "other@example.org"
     await local.add(replace(NEWS, members=(other,)))
     await local.add(MailingList(other, JOE, (LIST,)))
     await local.put(LIST)
     [looped] = [held.record for held in await local.work()]
     assert (looped.state, looped.recipients[0].status) == (State.BOUNCE, "5.4.6")
-    assert verp.owner(looped.sender) == "other-return-@example.org"
+    assert verp.owner(looped.sender) == "news-return-@example.org"
 
 
 async def test_an_owner_who_leads_back_to_the_list_ends(local: Local) -> None:

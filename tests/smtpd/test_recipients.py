@@ -145,6 +145,23 @@ async def test_a_change_counts_for_the_next_command(ours: Smtpd) -> None:
         assert await client.ask("RCPT TO:<new@o.example>") == OK
 
 
+async def test_a_full_domain_is_full_for_all_that_is_stored_in_it(ours: Smtpd) -> None:
+    async def answer(_subject: str, data: bytes) -> bytes:
+        assert data == b"joe@o.example"
+        return b'{"used": 5, "mails": 1, "domain": {"used": 90, "mails": 9}}'
+
+    await ours.bus.answer(subjects.QUOTA_ROOM, answer, group="local")
+    await put(ours, Domain("o.example", quota=Quota(100)))
+    async with connected(ours.ports["smtp"]) as client:
+        await client.ask("MAIL FROM:<a@far.example> SIZE=11")
+        full = "452 domain is over quota (#4.2.2)"
+        assert await client.ask("RCPT TO:<joe@o.example>") == full
+        assert await client.ask("RCPT TO:<joe-x@o2.example>") == full
+        assert await client.ask("RCPT TO:<sales@o.example>") == OK
+        await client.ask("RSET", "MAIL FROM:<a@far.example> SIZE=10")
+        assert await client.ask("RCPT TO:<joe-x@o2.example>") == OK
+
+
 async def test_mail_for_another_name_of_a_domain_lies_in_the_mailbox(
     ours: Smtpd, tmp_path: Path
 ) -> None:

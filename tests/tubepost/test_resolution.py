@@ -19,7 +19,6 @@ from tubepost.directory_values import (
     Alias,
     Domain,
     Entry,
-    Limits,
     MailingList,
 )
 from tubepost.resolution import (
@@ -151,12 +150,6 @@ def test_flags_hold_for_extensions_too(name: str) -> None:
     assert held.rule is Rule.HOLD
     assert isinstance(held.actions[0], Wait)
     assert len(resolved(name, replace(locked, flags=frozenset({NO_POP}))).actions) == 2
-
-
-def test_what_a_domain_forbids_all_its_accounts_counts() -> None:
-    domain = replace(HOME, limits=Limits(flags=frozenset({LOCKED})))
-    assert resolved("joe", JOE, domain=domain).rule is Rule.LOCKED
-    assert resolved("sales", SALES, domain=domain).rule is Rule.ALIAS
 
 
 FAR = ("x@far.example", "y@far.example")
@@ -329,6 +322,17 @@ def test_what_is_not_looked_up_changes_nothing(
     assert found == resolve(address, domain, there, by)
     stored = [action.account for action in found.actions if isinstance(action, Store)]
     assert all(parse_address(a.address, utf8=True).domain == "o.example" for a in stored)
+
+
+@given(ADDRESSES, HOMES, DIRECTORIES, SITES)
+def test_the_first_candidate_that_fits_is_all_that_has_to_be_known(
+    address: Address, domain: Domain, there: dict[str, Entry], by: Conventions
+) -> None:
+    """As the resolver stops there."""
+    tried = candidates(address, by.separators)
+    fit = [c.address.key for c in tried if c.is_for(there.get(c.address.key))][:1]
+    known = {key: there[key] for key in ([address.key] if address.key in there else fit)}
+    assert resolve(address, domain, known, by) == resolve(address, domain, there, by)
 
 
 @given(st.builds(Address, st.text(max_size=64), st.just("o.example")), SITES)

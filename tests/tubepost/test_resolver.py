@@ -96,6 +96,16 @@ async def test_only_where_nothing_is_there_the_others_are_looked_up(scene: Scene
     assert scene.bus.asked == []
 
 
+async def test_the_first_that_fits_ends_the_look_ups(scene: Scene) -> None:
+    await scene.entry(MailingList("joe-a@o.example", "kim@far.example"))
+    await scene.asked("joe-a@o.example")
+    assert (await scene.asked("joe-a-b-c@o.example")).rule is Rule.EXTENSION
+    names = ["joe-a-b-c", "joe-a-b-default", "joe-a-b", "joe-a-default", "joe-default"]
+    keys = [account_key(parse_address(f"{name}@o.example")) for name in names]
+    wanted = [subjects.bucket_key(subjects.DIRECTORY, key) for key in keys]
+    assert list(dict.fromkeys(scene.bus.asked)) == wanted
+
+
 async def test_a_change_counts_for_an_address_that_was_looked_up(scene: Scene) -> None:
     assert (await scene.asked("ann-x@o.example")).rule is Rule.NOBODY
     await scene.entry(Alias("ann-default@o.example", ("kim@far.example",)))
