@@ -40,7 +40,7 @@ def add(  # noqa: PLR0913 - its options
     """Add a mailing list."""
     new = {"address": address, "owner": owner, "members": addresses(members, file)}
     added = ask.api.post("lists", json=new | _given(posting, moderators, name))
-    ask.say(added, [f"added {added['address']}, {len(new['members'])} members"])
+    ask.say(added, [f"added {added['address']}, {_members_in(len(new['members']))}"])
 
 
 @lists.command("set")
@@ -90,7 +90,7 @@ def members(
 def join(ask: Asking, address: Address, members: Given = None, file: FromFile = None) -> None:
     """Put addresses on a list; those that are on it already stay so."""
     done = ask.api.post("lists", address, "members", json=_members(members, file))
-    ask.say(done, [f"{len(done['changed'])} joined {address}, now {done['count']} members"])
+    ask.say(done, [f"{len(done['changed'])} joined {address}, now {_members_in(done['count'])}"])
 
 
 @lists.command("leave")
@@ -98,7 +98,7 @@ def join(ask: Asking, address: Address, members: Given = None, file: FromFile = 
 def leave(ask: Asking, address: Address, members: Given = None, file: FromFile = None) -> None:
     """Take addresses off a list."""
     done = ask.api.delete("lists", address, "members", json=_members(members, file))
-    ask.say(done, [f"{len(done['changed'])} left {address}, now {done['count']} members"])
+    ask.say(done, [f"{len(done['changed'])} left {address}, now {_members_in(done['count'])}"])
 
 
 @lists.command("remove")
@@ -120,6 +120,10 @@ def list_all(
 
 def _show(ask: Asking, found: dict[str, Any]) -> None:
     ask.say(found, directory_lines.mailing_list(found))
+
+
+def _members_in(count: int) -> str:
+    return f"{count} member" if count == 1 else f"{count} members"
 
 
 def _given(posting: str | None, moderators: list[str] | None, name: str | None) -> dict[str, Any]:

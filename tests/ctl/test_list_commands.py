@@ -41,7 +41,7 @@ async def test_an_address_is_one_thing_only(command: Command) -> None:
 
 async def test_a_list_comes_changes_and_goes(command: Command) -> None:
     said = await command.ok("list", "add", *NEWS, "a@x.example", "--name", "News")
-    assert said == ["added news@example.org, 1 members"]
+    assert said == ["added news@example.org, 1 member"]
     assert await command.ok("list", "show", NEWS[0]) == [
         "list\tnews@example.org",
         "name\tNews",
