@@ -23,6 +23,7 @@ UIDS: Mapping[str, int] = {
     "bounce": 4,
     "submissions": 5,
     "forward": 6,
+    "list": 7,
 }
 """Who brought a mail in: qmail has a user id there."""
 

@@ -6,7 +6,7 @@ so that a bounce says whom it is about. Bounces of our own go to `list-@host`.
 
 import re
 
-from tubepost.address import Address, parse_address
+from tubepost.address import MAX_LOCAL, Address, parse_address
 
 ENDING = "-@[]"
 
@@ -29,12 +29,16 @@ def owner(sender: str) -> str:
 
 
 def sender_for(sender: str, recipient: str) -> str:
-    """The sender with which a mail from `sender` goes to `recipient`; both as on the wire."""
+    """The sender with which a mail from `sender` goes to `recipient`; both as on the wire.
+
+    Where that is too long for an address it is the owner: a bounce must find its way back.
+    """
     box, at, host = owner(sender).rpartition("@")
     recipient_box, recipient_at, recipient_host = recipient.rpartition("@")
     if not (is_verp(sender) and at and recipient_at):
         return sender
-    return str(Address(f"{_bare(box)}{_bare(recipient_box)}={recipient_host}", host))
+    local = f"{_bare(box)}{_bare(recipient_box)}={recipient_host}"
+    return str(Address(local, host)) if len(local.encode()) <= MAX_LOCAL else owner(sender)
 
 
 def _bare(local: str) -> str:

@@ -1,4 +1,4 @@
-"""local delivers to Maildirs, and sends on what aliases and accounts want elsewhere.
+"""local delivers to Maildirs, and sends on what aliases, accounts and lists want elsewhere.
 
 In: jobs `d.local.>`, records `q.>`, bodies `mail.>`, the directory. Out: outcomes and new mails
 `q.>`, `mail.>`; files below the mail root, which it shares with popauth alone. It must never

@@ -14,6 +14,7 @@ from pathlib import Path
 from services.local import maildir
 from services.local.branches import did, merged
 from services.local.forwarding import LOOPING, Forwarding
+from services.local.lists import Lists
 from services.local.maildir import Parcel
 from tubepost import maillog
 from tubepost.address import AddressError, parse_address
@@ -89,7 +90,7 @@ class LocalCourier:
         self, resolver: Resolver, root: Path, writer: Writer, forwarding: Forwarding
     ) -> None:
         self._resolver, self._root, self._writer = resolver, root, writer
-        self._forwarding = forwarding
+        self._forwarding, self._lists = forwarding, Lists(forwarding)
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
         """One outcome for each recipient."""
@@ -140,13 +141,21 @@ class LocalCourier:
                 return Failed(text=action.text, status=action.status)
             case Wait():
                 return Deferred(text=action.text, status=action.status)
+            case Forward() | Post() | ToOwner():
+                return await self._send_on(mail, recipient, resolution, action)
+
+    async def _send_on(
+        self, mail: Mail, recipient: str, resolution: Resolution, action: Forward | Post | ToOwner
+    ) -> Outcome:
         if hops(mail.body) >= MAX_HOPS:
             return TOO_MANY_HOPS
         match action:
             case Forward():
                 return await self._forwarding.forward(mail, recipient, resolution, action)
-            case Post() | ToOwner():
-                return Deferred(text="Unable to forward it now. (#4.3.0)", status="4.3.0")
+            case Post():
+                return await self._lists.post(mail, recipient, resolution, action.mailing_list)
+            case ToOwner():
+                return await self._lists.to_owner(mail, recipient, resolution, action.mailing_list)
 
     async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:
         content = stored_form(return_path(mail.sender) + delivered_to(address) + mail.body)

@@ -25,6 +25,8 @@ LIST = "list-@host.example-@[]"
         ("#@[]", "ann@a.b", "#@[]"),
         (LIST, "nobody", LIST),
         ("list-@[]", "ann@a.b", "list-@[]"),
+        (LIST, f"{'j' * 55}@b.c", f"list-{'j' * 55}=b.c@host.example"),
+        (LIST, f"{'j' * 56}@b.c", "list-@host.example"),
     ],
 )
 def test_the_sender_of_a_copy(sender: str, recipient: str, copy: str) -> None:
