@@ -2,9 +2,10 @@
 
 import time
 
-from services.local.courier import LocalCourier, Writer
+from services.local.courier import LocalCourier
 from services.local.room import Room
 from services.local.settings import Settings
+from services.local.writer import Writer
 from tubepost import subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.local.courier import LocalCourier, Writer, stored_form
+from services.local.courier import LocalCourier, stored_form
+from services.local.writer import Writer
 from tests.fakes import MemoryBus
 from tubepost import subjects
 from tubepost.address import parse_address
