@@ -34,7 +34,8 @@ ASK_WORKERS = 1.0
 class Mail:
     """What a courier gets. `body` has CRLF line ends and is not dot-stuffed; times as in Record.
 
-    `wishes`, `ret`, `envid` and `smtputf8` as in Envelope.
+    `wishes`, `ret`, `envid` and `smtputf8` as in Envelope. `suspect`: an earlier try may have
+    delivered it, to some recipients or to all, without a word of it in the record.
     """
 
     key: Key
@@ -48,6 +49,7 @@ class Mail:
     ret: str = ""
     envid: str = ""
     smtputf8: bool = False
+    suspect: bool = False
 
 
 class Courier(Protocol):
@@ -128,14 +130,14 @@ class Worker:
         elif again and await self._held_elsewhere(key):
             return  # another worker is at it; should it die, the job comes again
         else:
-            await self._attempt(held)
+            await self._attempt(held, again=again)
         await job.finish()
 
-    async def _attempt(self, held: Held) -> None:
+    async def _attempt(self, held: Held, *, again: bool) -> None:
         began = self._clock()
         self._attempts.begins(held, began)
         try:
-            outcomes = await self._outcomes(held)
+            outcomes = await self._outcomes(held, again=again)
         except MissingBody as error:
             why = str(error)  # not the sender's fault, nor the recipient's: never a bounce
             await self._store.settle(held, lambda record: lifecycle.parked(record, why))
@@ -156,10 +158,10 @@ class Worker:
         maillog.attempted(held, outcomes, settled, seconds=now - began)
         self._attempts.stored(held, outcomes, settled, began=began, now=now)
 
-    async def _outcomes(self, held: Held) -> Mapping[str, Outcome]:
+    async def _outcomes(self, held: Held, *, again: bool) -> Mapping[str, Outcome]:
         record = held.record
         try:
-            mail = _mail(held, await self._store.body(held))
+            mail = _mail(held, await self._store.body(held), again=again)
             return reply_kinds.named(await self._courier.deliver(mail))
         except (MissingBody, Unavailable):
             raise
@@ -181,7 +183,7 @@ class Worker:
         return holders > 1  # this worker is one of them
 
 
-def _mail(held: Held, body: bytes) -> Mail:
+def _mail(held: Held, body: bytes, *, again: bool) -> Mail:
     """A unit with a VERP sender has one recipient (lifecycle.split)."""
     record = held.record
     return Mail(
@@ -196,4 +198,5 @@ def _mail(held: Held, body: bytes) -> Mail:
         record.ret,
         record.envid,
         record.smtputf8,
+        suspect=again or record.attempts > 0,
     )

@@ -23,7 +23,8 @@ async def serve(settings: Settings, context: Context) -> None:
         "" if settings.mail_root.is_dir() else f"{settings.mail_root} is not a folder"
     )
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
-        control, directory, writer = Control(bus, settings.hostname), Directory(bus), Writer()
+        control, directory = Control(bus, settings.hostname), Directory(bus)
+        writer = Writer(settings.mail_root, mounted=settings.mail_root_mounted)
         async with background(control.run(), directory.run(), writer.run()):
             await control.mirror.loaded.wait()
             await directory.loaded()

@@ -1,11 +1,10 @@
 """Delivers one mail to its local recipients: account -> Maildir."""
 
 import asyncio
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.local import maildir
+from services.local import maildir, trouble
 from services.local.maildir import Parcel
 from services.local.writer import Writer
 from tubepost.address import AddressError, parse_address
@@ -68,15 +67,10 @@ class LocalCourier:
     async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:
         content = stored_form(return_path(mail.sender) + delivered_to(address) + mail.body)
         name = maildir.file_name(mail.created, mail.key.mail_id, mail.key.unit, content)
-        if not self._root.is_dir():
-            return Deferred(text="The mail root is not there. (#4.3.0)", status="4.3.0")
-        error = await self._writer.put(Parcel(folder, name, content))
+        error = await self._writer.put(Parcel(folder, name, content, mail.suspect))
         if error is None:
             return Delivered(text="did_1+0+0/")
-        return Deferred(
-            text=f"Unable to write to the mailbox: {os.strerror(error.errno or 0)}. (#4.2.0)",
-            status="4.2.0",
-        )
+        return trouble.deferral(error, self._root)
 
 
 def stored_form(body: bytes) -> bytes:
