@@ -4,7 +4,7 @@ BIN := .venv/bin
 SIZES ?= 25000,100000
 .DEFAULT_GOAL := help
 
-.PHONY: help setup check test e2e demo up bench bench-relay bench-queue bench-directory chaos fuzz lock clean
+.PHONY: help setup check test e2e demo up bench bench-local bench-relay bench-queue bench-directory chaos fuzz lock clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ up: setup  ## Run it: SMTP 2525, submission 2587, submissions 2465, POP3 2110, P
 
 bench: setup  ## Beside Postfix on this machine, in the same run (installs Postfix)
 	$(BIN)/python -m bench.throughput
+
+bench-local: setup  ## 5,000 queued mails into 1, 100 and 10,000 Maildirs, beside Postfix's virtual
+	$(BIN)/python -m bench.local
 
 bench-relay: setup  ## Relaying 5,000 mails to smtp-sink, beside Postfix
 	$(BIN)/python -m bench.relay

@@ -8,7 +8,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 from nats.aio.client import Client
@@ -37,17 +37,32 @@ def fill(platform: Platform, count: int, kind: records.Kind) -> float:
     """
     began = time.monotonic()
     made = records.make(count, kind, now=time.time(), shards=platform.shards, seed=count)
-    asyncio.run(_fill(platform, made, records.body(kind.size)))
+    write(platform, queued(made, records.body(kind.size)))
     return time.monotonic() - began
 
 
-async def _fill(platform: Platform, made: Iterable[tuple[Key, Record]], body: bytes) -> None:
+Message = tuple[str, bytes, dict[str, str]]
+"""Subject, data, headers."""
+
+
+def queued(made: Iterable[tuple[Key, Record]], body: bytes) -> Iterator[Message]:
+    """Mails as their streams hold them."""
+    for key, one in made:
+        yield key.record, body, {record.HEADER: record.encode(one)}
+
+
+def write(platform: Platform, messages: Iterable[Message]) -> None:
+    """Puts messages into the streams of a stopped platform. Raises BenchError."""
+    asyncio.run(_write(platform, messages))
+
+
+async def _write(platform: Platform, messages: Iterable[Message]) -> None:
     folder = platform.data / "nats"
     async with unsynced_server(folder, platform.nats_server) as client:
         writers = Writers(client)
         await writers.open()
-        for key, one in made:
-            await writers.write(key.record, body, {record.HEADER: record.encode(one)})
+        for subject, data, headers in messages:
+            await writers.write(subject, data, headers)
         await writers.finish()
 
 

@@ -35,7 +35,8 @@ class Mail:
     """What a courier gets. `body` has CRLF line ends and is not dot-stuffed; times as in Record.
 
     `wishes`, `ret`, `envid` and `smtputf8` as in Envelope. `done`: by recipient, the names of the
-    actions that earlier tries have done.
+    actions that earlier tries have done. `suspect`: an earlier try may have delivered it, to some
+    recipients or to all, without a word of it in the record.
     """
 
     key: Key
@@ -51,6 +52,7 @@ class Mail:
     smtputf8: bool = False
     priority: Priority = Priority.NORMAL
     done: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    suspect: bool = False
 
 
 class Courier(Protocol):
@@ -131,14 +133,14 @@ class Worker:
         elif again and await self._held_elsewhere(key):
             return  # another worker is at it; should it die, the job comes again
         else:
-            await self._attempt(held)
+            await self._attempt(held, again=again)
         await job.finish()
 
-    async def _attempt(self, held: Held) -> None:
+    async def _attempt(self, held: Held, *, again: bool) -> None:
         began = self._clock()
         self._attempts.begins(held, began)
         try:
-            outcomes = await self._outcomes(held)
+            outcomes = await self._outcomes(held, again=again)
         except MissingBody as error:
             why = str(error)  # not the sender's fault, nor the recipient's: never a bounce
             await self._store.settle(held, lambda record: lifecycle.parked(record, why))
@@ -159,10 +161,10 @@ class Worker:
         maillog.attempted(held, outcomes, settled, seconds=now - began)
         self._attempts.stored(held, outcomes, settled, began=began, now=now)
 
-    async def _outcomes(self, held: Held) -> Mapping[str, Outcome]:
+    async def _outcomes(self, held: Held, *, again: bool) -> Mapping[str, Outcome]:
         record = held.record
         try:
-            mail = _mail(held, await self._store.body(held))
+            mail = _mail(held, await self._store.body(held), again=again)
             return reply_kinds.named(await self._courier.deliver(mail))
         except (MissingBody, Unavailable):
             raise
@@ -184,7 +186,7 @@ class Worker:
         return holders > 1  # this worker is one of them
 
 
-def _mail(held: Held, body: bytes) -> Mail:
+def _mail(held: Held, body: bytes, *, again: bool) -> Mail:
     """A unit with a VERP sender has one recipient (lifecycle.split)."""
     record = held.record
     return Mail(
@@ -201,4 +203,5 @@ def _mail(held: Held, body: bytes) -> Mail:
         record.smtputf8,
         record.priority,
         {r.address: r.done for r in record.recipients if r.done},
+        suspect=again or record.attempts > 0,
     )

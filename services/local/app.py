@@ -2,10 +2,11 @@
 
 import time
 
-from services.local.courier import LocalCourier, Writer
+from services.local.courier import LocalCourier
 from services.local.forwarding import Forwarding
 from services.local.room import Room
 from services.local.settings import Settings
+from services.local.writer import Writer
 from tubepost import subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
@@ -23,7 +24,8 @@ async def serve(settings: Settings, context: Context) -> None:
         "" if settings.mail_root.is_dir() else f"{settings.mail_root} is not a folder"
     )
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
-        control, directory, writer = Control(bus, settings.hostname), Directory(bus), Writer()
+        control, directory = Control(bus, settings.hostname), Directory(bus)
+        writer = Writer(settings.mail_root, mounted=settings.mail_root_mounted)
         async with background(control.run(), directory.run(), writer.run()):
             await control.mirror.loaded.wait()
             await directory.loaded()

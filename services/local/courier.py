@@ -1,21 +1,15 @@
-"""Delivers one mail to its local recipients: account -> Maildir. Batches the disk work.
-
-While one batch is being written, the next one gathers: under load many mails share a batch, and a
-lone mail never waits.
-"""
+"""Delivers one mail to its local recipients: account -> Maildir."""
 
 import asyncio
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-from services.local import maildir
+from services.local import maildir, trouble
 from services.local.branches import did, merged
 from services.local.forwarding import LOOPING, Forwarding
 from services.local.lists import Lists
 from services.local.maildir import Parcel
+from services.local.writer import Writer
 from tubepost import maillog
 from tubepost.address import AddressError, parse_address
 from tubepost.delivery import Mail
@@ -35,43 +29,6 @@ from tubepost.resolution import (
 )
 from tubepost.resolver import Resolver
 from tubepost.trace_headers import MAX_HOPS, delivered_to, delivered_to_in, hops, return_path
-
-BATCH = 64
-
-
-@dataclass(slots=True)
-class _Waiting:
-    parcel: Parcel
-    done: "asyncio.Future[OSError | None]"
-
-
-class Writer:
-    """Gathers parcels into batches. `run` writes them, for ever."""
-
-    def __init__(self) -> None:
-        self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="maildir")
-
-    async def put(self, parcel: Parcel) -> OSError | None:
-        """Returns when the parcel is durably in its Maildir, or what stopped it."""
-        waiting = _Waiting(parcel, asyncio.get_running_loop().create_future())
-        self._waiting.put_nowait(waiting)
-        return await waiting.done
-
-    async def run(self) -> None:
-        """Writes batch after batch."""
-        loop = asyncio.get_running_loop()
-        while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < BATCH and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            results = await loop.run_in_executor(
-                self._thread, maildir.deliver, [w.parcel for w in batch]
-            )
-            for waiting, result in zip(batch, results, strict=True):
-                if not waiting.done.done():
-                    waiting.done.set_result(result)
-
 
 TOO_MANY_HOPS = Failed(text="too many hops, this message is looping (#5.4.6)", status="5.4.6")
 NO_LOOKUP = Deferred(text="Unable to look up the mailbox now. (#4.3.0)", status="4.3.0")
@@ -160,15 +117,10 @@ class LocalCourier:
     async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:
         content = stored_form(return_path(mail.sender) + delivered_to(address) + mail.body)
         name = maildir.file_name(mail.created, mail.key.mail_id, mail.key.unit, content)
-        if not self._root.is_dir():
-            return Deferred(text="The mail root is not there. (#4.3.0)", status="4.3.0")
-        error = await self._writer.put(Parcel(folder, name, content))
+        error = await self._writer.put(Parcel(folder, name, content, mail.suspect))
         if error is None:
             return Delivered(text="did_1+0+0/")
-        return Deferred(
-            text=f"Unable to write to the mailbox: {os.strerror(error.errno or 0)}. (#4.2.0)",
-            status="4.2.0",
-        )
+        return trouble.deferral(error, self._root)
 
 
 def _names(recipient: str, address: str) -> set[str]:

@@ -3,39 +3,45 @@
 A name is made from the mail's id, so that a delivery repeated after a crash replaces its own file
 instead of adding a second one, and no two pods ever make the same one. It carries the size on disk
 (S, LF line ends) and as POP3 and IMAP count it (W, CRLF), in Dovecot's form.
+
+rename, not link and unlink: link exists to notice that a name is taken, and ours can be taken by
+this mail alone. It is one step less, one that no crash can halve, and needs no link counts to
+understand a lost reply of NFS.
 Source: maildir(5); qmail-local.c maildir_child().
 """
 
 import contextlib
-import ctypes
+import errno
 import itertools
 import os
 import secrets
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-MANY = 3 if sys.platform == "linux" else sys.maxsize
+from services.local import disk, folders
+
+MANY = 3
 """From so many mails on, one syncfs is cheaper than a fsync for each."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 
 _INSTANCE = secrets.token_hex(6)
 """Pods share pid 1, so the pid would not tell their temporary files apart."""
 
-FOLDERS = ("tmp", "new", "cur")
-
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One file to be: `content` has LF line ends and goes to `maildir`/new/`name`."""
+    """One file to be: `content` has LF line ends and goes to `maildir`/new/`name`.
+
+    `suspect`: an earlier try may have delivered it, and a reader may have moved it since.
+    """
 
     maildir: Path
     name: str
     content: bytes
+    suspect: bool = False
 
     @property
     def target(self) -> Path:
@@ -55,69 +61,111 @@ def file_name(created: float, mail_id: str, unit: str, content: bytes) -> str:
 class _Passage:
     """One parcel on its way. After a step has failed, the later ones do nothing."""
 
-    def __init__(self, parcel: Parcel) -> None:
-        self.parcel = parcel
+    def __init__(self, parcel: Parcel, root: Path) -> None:
+        self.parcel, self._root = parcel, root
         self.error: OSError | None = None
-        self.device = 0
+        self.device = 0  # of a file that is on disk only once its file system was synced
+        self.folder = ""  # holds the mail; to be synced
         self._tmp = ""
 
     def step(self, action: Callable[[], object]) -> None:
         """One mail's trouble is not another's: it is kept, not raised."""
-        if self.error is None:
-            try:
-                action()
-            except OSError as error:
-                self.error = error
+        if self.error is not None:
+            return
+        try:
+            action()
+        except OSError as error:
+            self.error = error
+        except ValueError as error:  # no path: a NUL in it
+            self.error = OSError(errno.EINVAL, str(error))
+        if self.error is not None:
+            self.clean()  # at once: on a full disk the next mail may fit
 
     def write(self, *, sync: bool) -> None:
-        """The file in tmp, on disk if `sync`."""
+        """The file in tmp, on disk if `sync`. Nothing where an earlier try has delivered it."""
         parcel = self.parcel
+        if parcel.suspect and (there := _earlier(parcel)):
+            self.folder = there
+            return
         tmp = parcel.path("tmp", f".{_INSTANCE}.{next(_numbers)}")
-        fd = _created(tmp, parcel.maildir)
+        fd = self._created(tmp)
         self._tmp = tmp
         try:
             view = memoryview(parcel.content)
             while view:
                 view = view[os.write(fd, view) :]
-            if sync:
+            if sync or not disk.synced_as_a_whole(fd):
                 os.fsync(fd)
-            self.device = os.fstat(fd).st_dev
+            else:
+                self.device = os.fstat(fd).st_dev
         finally:
             os.close(fd)
 
+    def _created(self, tmp: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            return os.open(tmp, flags, 0o600)
+        except FileNotFoundError:
+            folders.make(self.parcel.maildir, self._root)
+            return os.open(tmp, flags, 0o600)
+
     def place(self) -> None:
         """From tmp to new."""
-        if self._tmp:
-            os.rename(self._tmp, self.parcel.path("new"))
-            self._tmp = ""
+        if not self._tmp:
+            return
+        target = self.parcel.path("new")
+        try:
+            os.rename(self._tmp, target)
+        except FileNotFoundError:
+            if os.path.lexists(self._tmp):
+                folders.make(self.parcel.maildir, self._root)
+                os.rename(self._tmp, target)
+            else:  # NFS repeats a request whose reply was lost, and finds it done
+                os.stat(target)
+        self._tmp = ""
+        self.folder = f"{self.parcel.maildir}/new"
 
     def clean(self) -> None:
         """Leaves nothing of a failure in tmp."""
         if self._tmp:
             with contextlib.suppress(OSError):  # the first error is the one that tells
                 os.unlink(self._tmp)
+            self._tmp = ""
 
 
-def deliver(parcels: Sequence[Parcel]) -> list[OSError | None]:
-    """Delivers them all; for each None, durably done, or what stopped it.
+def deliver(parcels: Sequence[Parcel], root: Path) -> list[OSError | None]:
+    """Delivers them all; for each None, durably done, or what stopped it. `root`: the mail root.
 
     Several at once, because the disk is then waited for once instead of once for each mail:
     docs/decisions/0003 has the figures.
     """
-    alone = len(parcels) < MANY
-    passages = [_Passage(parcel) for parcel in parcels]
+    passages = [_Passage(parcel, root) for parcel in parcels]
     for passage in passages:
-        passage.step(partial(passage.write, sync=alone))
-    if not alone:
-        for there in _grouped(passages, lambda passage: passage.device):
-            _for_all(there, partial(_sync_file_system, there[0].parcel.maildir))
+        passage.step(partial(passage.write, sync=len(parcels) < MANY))
+    for there in _grouped(passages, lambda passage: passage.device):
+        if there[0].device:
+            _for_all(there, partial(disk.sync_file_system, str(there[0].parcel.maildir)))
     for passage in passages:
         passage.step(passage.place)
-    for there in _grouped(passages, lambda passage: passage.parcel.maildir):
-        _for_all(there, partial(_sync, there[0].parcel.maildir / "new"))
+    for there in _grouped(passages, lambda passage: passage.folder):
+        _for_all(there, partial(disk.sync, there[0].folder))
     for passage in passages:
         passage.clean()
     return [passage.error for passage in passages]
+
+
+def _earlier(parcel: Parcel) -> str:
+    """The folder in which an earlier try has put it, or "".
+
+    new is looked at first: a mail only ever moves from there to cur, where it gets flags (`:2,S`).
+    """
+    if os.path.lexists(parcel.path("new")):
+        return f"{parcel.maildir}/new"
+    cur = f"{parcel.maildir}/cur"
+    with contextlib.suppress(FileNotFoundError), os.scandir(cur) as entries:
+        if any(entry.name.partition(":")[0] == parcel.name for entry in entries):
+            return cur
+    return ""
 
 
 def _grouped(
@@ -138,39 +186,3 @@ def _for_all(passages: Sequence[_Passage], action: Callable[[], None]) -> None:
     except OSError as error:
         for passage in passages:
             passage.error = error
-
-
-def _created(tmp: str, maildir: Path) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        return os.open(tmp, flags, 0o600)
-    except FileNotFoundError:
-        make(maildir)
-        return os.open(tmp, flags, 0o600)
-
-
-def make(maildir: Path) -> None:
-    """Makes a Maildir and the folders above it, up to the mail root, which must be there."""
-    for folder in FOLDERS:
-        (maildir / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    for above in (maildir, *list(maildir.parents)[:4]):
-        _sync(above)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _sync_file_system(folder: Path) -> None:
-    """syncfs(2): everything written to this file system is on disk. Reports errors since 5.8."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if _libc.syncfs(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.close(fd)

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.local.courier import LocalCourier, Writer
+from services.local.courier import LocalCourier
 from services.local.forwarding import Forwarding
+from services.local.writer import Writer
 from tests.conftest import PLAN
 from tests.fakes import FakeClock
 from tubepost import subjects
@@ -69,7 +70,7 @@ class Local:
         self.bus, self.root, self.clock = bus, root, FakeClock()
         self.directory, self.control = Directory(bus), Control(bus, "mail.example.org")
         self.store, self.queue = Store(bus), MailStore(bus, PLAN.shards)
-        self.writer = Writer()
+        self.writer = Writer(root)
         self._bucket = Bucket(bus, subjects.DIRECTORY)
         forwarding = Forwarding(self.store, self.directory, self.control, self.clock, events)
         resolver = Resolver(self.directory, self.control, self.clock)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from services.local.courier import LocalCourier, Writer, stored_form
+from services.local.courier import LocalCourier, stored_form
 from services.local.forwarding import Forwarding
+from services.local.writer import Writer
 from tests.fakes import FakeClock, MemoryBus
 from tubepost import subjects
 from tubepost.address import parse_address
@@ -29,7 +30,7 @@ class Scene:
     """Joe and Ann have mailboxes in a mail root."""
 
     def __init__(self, bus: MemoryBus, root: Path) -> None:
-        self.root, self.directory, self._writer = root, Directory(bus), Writer()
+        self.root, self.directory, self._writer = root, Directory(bus), Writer(root)
         self._bucket = Bucket(bus, subjects.DIRECTORY)
         self.control = Control(bus, "mail.example.org")
         self.resolver = Resolver(self.directory, self.control)
@@ -124,9 +125,13 @@ async def test_delivered_to_of_another_or_in_the_text_is_no_loop(scene: Scene) -
 async def test_a_mail_root_that_is_not_mounted_defers_and_is_not_made(
     scene: Scene, tmp_path: Path
 ) -> None:
-    scene.courier = LocalCourier(scene.resolver, tmp_path / "away", scene._writer, scene.forwarding)
-    [outcome] = await scene.deliver("joe@example.org")
+    away = tmp_path / "away"
+    writer = Writer(away)
+    scene.courier = LocalCourier(scene.resolver, away, writer, scene.forwarding)
+    async with background(writer.run()):
+        [outcome] = await scene.deliver("joe@example.org")
     assert isinstance(outcome, Deferred)
+    assert outcome.text == "The mail root is not there. (#4.3.0)"
     assert not (tmp_path / "away").exists()
 
 
@@ -134,8 +139,10 @@ async def test_a_mailbox_that_cannot_be_written_defers_its_own_recipient(scene: 
     (scene.root / "homes").mkdir()
     (scene.root / "homes" / "joe@example.org").write_text("not a folder")
     outcomes = await scene.deliver("joe@example.org", "ann@example.org")
-    text = "Unable to write to the mailbox: Not a directory. (#4.2.0)"
-    assert outcomes == [Deferred(text=text, status="4.2.0"), DELIVERED]
+    text = (
+        "Something that is no folder stands in the way: homes/joe@example.org/Maildir/tmp. (#4.3.5)"
+    )
+    assert outcomes == [Deferred(text=text, status="4.3.5", kind="server_trouble"), DELIVERED]
 
 
 @pytest.mark.parametrize(

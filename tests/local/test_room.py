@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.local.maildir import Parcel, deliver, file_name, make
+from services.local.folders import make
+from services.local.maildir import Parcel, deliver, file_name
 from services.local.room import Room
 from tests.fakes import MemoryBus
 from tubepost import subjects
@@ -40,7 +41,7 @@ def room(directory: Directory, tmp_path: Path) -> Room:
 @pytest.fixture
 def maildir(tmp_path: Path) -> Path:
     found = tmp_path / ANN.home / "Maildir"
-    make(found)
+    make(found, tmp_path)
     return found
 
 
@@ -56,7 +57,7 @@ async def used(room: Room, address: str = ANN.address) -> bytes:
 async def test_what_was_delivered_counts(room: Room, maildir: Path) -> None:
     content = b"Subject: x\n\nhi\n"
     name = file_name(1.0, "018b", "0", content)
-    assert deliver([Parcel(maildir, name, content)]) == [None]
+    assert deliver([Parcel(maildir, name, content)], maildir.parent) == [None]
     assert await used(room) == b'{"used": 15}'
 
 

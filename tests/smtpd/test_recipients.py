@@ -5,8 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.local.courier import LocalCourier, Writer
+from services.local.courier import LocalCourier
 from services.local.forwarding import Forwarding
+from services.local.writer import Writer
 from services.smtpd import check, why
 from tests.fakes import FakeClock
 from tests.smtpd.client import connected
@@ -174,7 +175,7 @@ async def test_mail_for_another_name_of_a_domain_lies_in_the_mailbox(
     assert record.channel == "local"
     to = tuple(recipient.address for recipient in record.recipients)
     mail = Mail(Key(0, "m1", "0"), record.sender, to, record.destination, body, 1, record.created)
-    writer = Writer()
+    writer = Writer(tmp_path)
     async with background(writer.run()):
         resolver = Resolver(ours.directory, ours.control)
         store = MailStore(ours.bus, SHARDS)

@@ -238,6 +238,22 @@ async def test_a_suspect_job_is_left_alone_while_another_worker_holds_it(
     assert len(rig.courier.given) == 1
 
 
+async def test_the_courier_learns_that_an_earlier_try_may_have_delivered(
+    memory_bus: MemoryBus, clock: FakeClock
+) -> None:
+    later = {JOE: Deferred(text="later")}
+    async with working(memory_bus, clock, lambda _: later) as rig:
+        held = await rig.accept()
+        await rig.finished(await rig.send(held))
+        tried = await rig.store.read(held.key)
+        assert tried
+        await rig.finished(await rig.send(tried))
+        other = await rig.accept("other")
+        await rig.finished(await rig.send(other, suspect=True))
+    told = [(mail.key.mail_id, mail.attempt, mail.suspect) for mail in rig.courier.given]
+    assert told == [("m", 1, False), ("m", 2, True), ("other", 1, True)]
+
+
 async def test_a_repeated_job_is_left_alone_while_another_worker_holds_it(
     memory_bus: MemoryBus, clock: FakeClock
 ) -> None:
