@@ -45,6 +45,7 @@ class Used:
 
 
 ANY = Quota()
+NOTHING = Used()
 
 
 def parse_quota(text: str) -> Quota:

@@ -3,6 +3,7 @@
 import time
 
 from services.local.courier import LocalCourier, Writer
+from services.local.quotas import Quotas
 from services.local.room import Room
 from services.local.settings import Settings
 from tubepost import subjects
@@ -23,21 +24,22 @@ async def serve(settings: Settings, context: Context) -> None:
     )
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory, writer = Control(bus, settings.hostname), Directory(bus), Writer()
-        async with background(control.run(), directory.run(), writer.run()):
+        quotas = Quotas(bus, directory, control, settings.mail_root, writer.put)
+        async with background(control.run(), directory.run(), writer.run(), quotas.run()):
             await control.mirror.loaded.wait()
             await directory.loaded()
             worker = Worker(
                 bus,
                 MailStore(bus, settings.shards),
                 subjects.LOCAL,
-                LocalCourier(Resolver(directory, control), settings.mail_root, writer),
+                LocalCourier(Resolver(directory, control), settings.mail_root, writer, quotas),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
                 events=events,
             )
             async with agreed(control, settings.shards):
-                room = Room(directory, settings.mail_root)
+                room = Room(directory, settings.mail_root, quotas)
                 await bus.answer(subjects.QUOTA_ROOM, room.answer, group=subjects.LOCAL)
                 context.ready()
                 await worker.run(context.stopping)

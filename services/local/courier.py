@@ -13,8 +13,10 @@ from pathlib import Path
 
 from services.local import maildir
 from services.local.maildir import Parcel
+from services.local.quotas import Quotas
 from tubepost.address import AddressError, parse_address
 from tubepost.delivery import Mail
+from tubepost.directory_values import Account
 from tubepost.errors import Unavailable
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.resolution import (
@@ -71,8 +73,11 @@ class Writer:
 class LocalCourier:
     """A delivery.Courier. `root`: the mail root, an existing folder."""
 
-    def __init__(self, resolver: Resolver, root: Path, writer: Writer) -> None:
+    def __init__(
+        self, resolver: Resolver, root: Path, writer: Writer, quotas: Quotas | None = None
+    ) -> None:
         self._resolver, self._root, self._writer = resolver, root, writer
+        self._quotas = quotas
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
         """One outcome for each recipient."""
@@ -95,8 +100,7 @@ class LocalCourier:
     async def _run(self, mail: Mail, resolution: Resolution, action: Action) -> Outcome:
         match action:
             case Store():
-                home = self._root / action.account.home / "Maildir"
-                return await self._write(mail, home, resolution.address)
+                return await self._write(mail, action.account, resolution.address)
             case Discard():
                 return Delivered(text="did_0+0+0/")
             case Refuse():
@@ -106,14 +110,18 @@ class LocalCourier:
             case Forward() | Post():
                 return Deferred(text="Unable to forward it now. (#4.3.0)", status="4.3.0")
 
-    async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:
+    async def _write(self, mail: Mail, account: Account, address: str) -> Outcome:
         content = stored_form(return_path(mail.sender) + delivered_to(address) + mail.body)
         name = maildir.file_name(mail.created, mail.key.mail_id, mail.key.unit, content)
         if not self._root.is_dir():
             return Deferred(text="The mail root is not there. (#4.3.0)", status="4.3.0")
-        error = await self._writer.put(Parcel(folder, name, content))
+        parcel = Parcel(self._root / account.home / "Maildir", name, content)
+        put = self._quotas.put(account, parcel) if self._quotas else self._writer.put(parcel)
+        error = await put
         if error is None:
             return Delivered(text="did_1+0+0/")
+        if not isinstance(error, OSError):
+            return error
         return Deferred(
             text=f"Unable to write to the mailbox: {os.strerror(error.errno or 0)}. (#4.2.0)",
             status="4.2.0",

@@ -11,6 +11,7 @@ from services.popauth.passwords import Passwords
 from services.popauth.secrets import Secrets
 from tubepost import maillog, smtp_values
 from tubepost.address import AddressError, parse_address
+from tubepost.bookings import books_of
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.directory_values import NO_RELAY, NO_SMTP, Account
@@ -49,7 +50,9 @@ class Logins:
             return Refused("wrong name or password")
         await self._open_relay(account, client_ip)
         maillog.login("pop3", account.address, client_ip, result="success")
-        return Accepted(account.address, self._mail_root / account.home)
+        domain = self._directory.domain(account.address.rpartition("@")[2])
+        books = books_of(account, domain, self._mail_root)
+        return Accepted(account.address, self._mail_root / account.home, books)
 
     async def check(self, _subject: str, data: bytes) -> bytes:
         """Answers `auth.check`: {user, password} or {user, challenge, digest} -> {result, account}.

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from tubepost import relay_denied
+from tubepost.quota import ANY, NOTHING, Quota, Used
 from tubepost.sender_patterns import Patterns, Senders
 from tubepost.tcprules import Rule
 
@@ -129,8 +130,10 @@ class RcptFacts:
     relay_user: str = ""
     sending: Sending | None = None
     size: int = 0
-    quota: int = 0
-    used: int = 0
+    quota: Quota = ANY
+    used: Used = NOTHING
+    domain_quota: Quota = ANY
+    domain_used: Used = NOTHING
     over_quota_is_final: bool = False
     relay_denied: str = relay_denied.DEFAULT
     recipients: Use = NO_USE

@@ -17,6 +17,7 @@ from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.directory_values import Account
+from tubepost.quota import ANY, NOTHING, Quota
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import Entry, RelayList, in_networks, is_ours
 from tubepost.trace_headers import hops
@@ -137,7 +138,7 @@ class Gatherer:
 
     async def _with_mailbox(self, facts: RcptFacts, recipient: Address) -> RcptFacts:
         account = await self.directory.account(recipient)
-        if account and account.quota and self.room:
+        if account and self.room and (account.quota or self._domain_quota(account)):
             return await self._with_room(facts, account, self.room)
         return replace(facts, mailbox_exists=account is not None)
 
@@ -166,10 +167,17 @@ class Gatherer:
             return ""
 
     async def _with_room(self, facts: RcptFacts, account: Account, room: Room) -> RcptFacts:
+        used, used_by_domain = await room.used(account.address)
         return replace(
             facts,
             mailbox_exists=True,
-            quota=account.quota.octets,
-            used=await room.used(account.address),
+            quota=account.quota,
+            used=used,
+            domain_quota=self._domain_quota(account) if used_by_domain else ANY,
+            domain_used=used_by_domain or NOTHING,
             over_quota_is_final=self.control.get(smtp_values.OVERQUOTA) == "refuse",
         )
+
+    def _domain_quota(self, account: Account) -> Quota:
+        domain = self.directory.domain(account.address.rpartition("@")[2])
+        return domain.quota if domain else ANY

@@ -10,9 +10,13 @@ SETTINGS = {s.name: s for s in vars(local_values).values() if isinstance(s, Sett
 
 TAKEN: dict[str, list[Lines]] = {
     "extensions": [("-",), ("+", "-"), ("- +",), ("none",)],
+    "quotawarning": [("0",), ("90",), ("100",)],
+    "quotawarnmessage": [("Almost full: {percent} %.",), ("Fast voll.", "", "Grüße")],
 }
 REFUSED: dict[str, list[Lines]] = {
     "extensions": [(), (".",), ("both",)],
+    "quotawarning": [(), ("101",), ("-1",), ("90 %",)],
+    "quotawarnmessage": [(), ("",), (" ", ""), ("a\x1b[1m",), ("x" * 991,)],
 }
 
 
