@@ -51,8 +51,8 @@ def head_of(quota: Quota) -> str:
 
 def total(content: bytes, quota: Quota) -> Used | None:
     """The sum; None where the file is broken, too long or of another quota."""
-    head, *changes, end = content.decode("latin-1").split("\n")
-    if len(content) >= FULL or head != head_of(quota) or not changes or end:
+    head, *changes = content.decode("latin-1").split("\n")
+    if len(content) >= FULL or head != head_of(quota) or len(changes) < 2 or changes.pop():
         return None
     try:
         pairs = [(int(octets), int(mails)) for octets, mails in map(str.split, changes)]

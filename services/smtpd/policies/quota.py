@@ -7,15 +7,15 @@ from tubepost.quota import Used
 
 def over_quota(facts: RcptFacts) -> Refusal | None:
     """A mail that just fits is taken (VDM-8). One of unknown size has at least an octet."""
+    full = _full(facts)
+    if not full:
+        return None
+    code, status = (552, "5.2.2") if facts.over_quota_is_final else (452, "4.2.2")
+    return Refusal("quota", f"{code} {full} is over quota (#{status})")
+
+
+def _full(facts: RcptFacts) -> str:
     more = Used(max(facts.size, 1), 1)
     if not facts.quota.has_room(facts.used, more):
-        return _refusal("user", facts)
-    if not facts.domain_quota.has_room(facts.domain_used, more):
-        return _refusal("domain", facts)
-    return None
-
-
-def _refusal(of: str, facts: RcptFacts) -> Refusal:
-    if facts.over_quota_is_final:
-        return Refusal("quota", f"552 {of} is over quota (#5.2.2)")
-    return Refusal("quota", f"452 {of} is over quota (#4.2.2)")
+        return "user"
+    return "" if facts.domain_quota.has_room(facts.domain_used, more) else "domain"
