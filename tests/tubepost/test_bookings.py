@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -268,7 +269,7 @@ for number in range(40):
             Path(books.maildir, "new", name).touch()
         books.settle(name, 100, booked, written=written)
     if number == 20:
-        books.file.path and Path(books.file.path).unlink(missing_ok=True)
+        Path(books.file.path).unlink(missing_ok=True)
 """
 
 
@@ -304,8 +305,6 @@ class Mailbox(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        from tempfile import TemporaryDirectory
-
         self.folder = TemporaryDirectory()
         self.maildir = made(Path(self.folder.name) / "Maildir")
         self.books = books(self.maildir, self.QUOTA)
@@ -324,11 +323,10 @@ class Mailbox(RuleBasedStateMachine):
             return
         self.number += 1
         name = f"{self.number}.w{writer},S={octets}"
-        on_their_way = [(octets, 1) for _, octets, _ in self.working.values()]
         held = count(str(self.maildir), self.now)
         fits = self.QUOTA.has_room(held, Used(octets, 1))
         booked = self.books.reserve(name, octets, self.now)
-        assert isinstance(booked, Booked) == fits, (held, on_their_way, booked)
+        assert isinstance(booked, Booked) == fits, (held, booked)
         if isinstance(booked, Booked):
             self.working[writer] = name, octets, booked
 
