@@ -17,6 +17,7 @@ may have missed a mail on its way: it is counted again.
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ STALE = 24 * 3600.0
 """Seconds after which it is not believed at all: there may have been no quota for a while."""
 
 _PRIVATE = 0o600
+
+_CHANGES = re.compile(rb"(?: *[+-]?\d{1,18} +[+-]?\d{1,18} *\n)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,11 @@ def head_of(quota: Quota) -> str:
 
 def total(content: bytes, quota: Quota) -> Used | None:
     """The sum; None where the file is broken, too long or of another quota."""
-    head, *changes = content.decode("latin-1").split("\n")
-    if len(content) >= FULL or head != head_of(quota) or len(changes) < 2 or changes.pop():
+    head, _, changes = content.partition(b"\n")
+    if len(content) >= FULL or head != head_of(quota).encode() or not _CHANGES.fullmatch(changes):
         return None
-    try:
-        pairs = [(int(octets), int(mails)) for octets, mails in map(str.split, changes)]
-    except ValueError:
-        return None
-    octets, mails = (sum(column) for column in zip(*pairs, strict=True))
+    numbers = changes.split()
+    octets, mails = sum(map(int, numbers[::2])), sum(map(int, numbers[1::2]))
     return Used(octets, mails) if octets >= 0 and mails >= 0 else None
 
 

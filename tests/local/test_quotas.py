@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from services.local.courier import LocalCourier, Writer
 from tests.fakes import MemoryBus
 from tests.local.quota_scene import Scene, scene_on
 from tubepost import mailbox_count
+from tubepost.delivery import Mail
 from tubepost.directory_values import Account
-from tubepost.outcome import Deferred, Failed
+from tubepost.outcome import Deferred, Delivered, Failed
 from tubepost.quota import Quota, Used
+from tubepost.resolver import Resolver
+from tubepost.subjects import Key
 
 FULL = Deferred(text="user is over quota (#4.2.2)", status="4.2.2")
 DOMAIN_FULL = Deferred(text="domain is over quota (#4.2.2)", status="4.2.2")
@@ -65,6 +69,15 @@ async def test_overquota_may_refuse(scene: Scene) -> None:
     bob = await scene.account("bob")
     failed = Failed(text="domain is over quota (#5.2.2)", status="5.2.2")
     assert await scene.deliver(bob) == failed
+
+
+async def test_the_courier_gives_each_recipient_its_outcome(scene: Scene) -> None:
+    ann, bob = await scene.account("ann", Quota(10)), await scene.account("bob")
+    resolver = Resolver(scene.directory, scene.control)
+    courier = LocalCourier(resolver, scene.root, Writer(), scene.quotas)
+    mail = Mail(Key(0, "m1", "0"), "", (ann.address, bob.address), "", b"Hi.\r\n", 1, 0.0)
+    outcomes = await courier.deliver(mail)
+    assert outcomes == {ann.address: FULL, bob.address: Delivered(text="did_1+0+0/")}
 
 
 async def test_a_mail_that_cannot_be_written_is_given_back(scene: Scene) -> None:
