@@ -4,7 +4,7 @@ Part of the table in control_values, which finds every Setting of this module.
 """
 
 from tubepost.errors import BadInput
-from tubepost.setting import Lines, Setting, domain, some_of
+from tubepost.setting import Lines, Setting, domain, number, some_of
 
 SECRET = 16
 """Characters that a secret has at least."""
@@ -21,6 +21,20 @@ def _secrets(lines: Lines) -> tuple[str, ...]:
         raise BadInput(f"a secret has {SECRET} characters or more, of printable ASCII")
     return secrets
 
+
+def text(lines: Lines) -> str:
+    """What users read: lines in any script."""
+    if not any(line.strip() for line in lines):
+        raise BadInput("give at least one line of text")
+    if not all(line.isprintable() for line in lines):
+        raise BadInput("give lines without control characters")
+    if any(len(line.encode()) > MAX_LINE for line in lines):
+        raise BadInput(f"give lines of at most {MAX_LINE} octets")
+    return "\n".join(lines)
+
+
+MAX_LINE = 990
+"""RFC 5322 section 2.1.1: 998, without the line end; and room for what stands in for {percent}."""
 
 EXTENSIONS = Setting[tuple[str, ...]](
     "extensions",
@@ -45,4 +59,19 @@ SRSSECRET = Setting[tuple[str, ...]](
     "What signs the addresses at `srsdomain`: the first line; all lines are good for what comes "
     "back. 16 characters or more each.",
     "local, smtpd",
+)
+QUOTAWARNING = Setting(
+    "quotawarning",
+    number(0, 100),
+    90,
+    "Percent of its quota from which on a mailbox gets a warning, a mail, at most once a day; 0 = "
+    "never.",
+    "local",
+)
+QUOTAWARNMESSAGE = Setting(
+    "quotawarnmessage",
+    text,
+    "",
+    "Text of that warning, lines in UTF-8, instead of our own; `{percent}` is replaced.",
+    "local",
 )

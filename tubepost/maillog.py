@@ -368,6 +368,17 @@ def reconciled(shard: int, *, unseen: int, gone: int) -> None:
     _log.warning("shard.reconciled", shard=shard, unseen=unseen, gone=gone)
 
 
+def quota_warned(address: str, percent: int) -> None:
+    """A mailbox got the mail that says it is nearly full."""
+    metrics.QUOTA_WARNINGS.inc()
+    _log.info("quota.warned", account=address, percent=percent)
+
+
+def quota_failed(name: str, why: str) -> None:
+    """What an account, its Maildir or a domain holds could not be booked, counted or warned of."""
+    _log.warning("quota.failed", name=name, why=why)
+
+
 def login(service: str, user: str, client: str, *, result: str) -> None:
     """`result`: success, refused (wrong name or password), unavailable."""
     metrics.LOGINS.labels(service, result).inc()

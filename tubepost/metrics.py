@@ -118,6 +118,9 @@ SHARD_OWNED = Gauge("tubepost_shard_owned", "1 where this scheduler owns the sha
 BODIES_COLLECTED = Counter(
     "tubepost_bodies_collected", "Bodies removed because no record spoke of them."
 )
+QUOTA_WARNINGS = Counter(
+    "tubepost_quota_warnings", "Mailboxes that got the mail that says they are nearly full."
+)
 LOGINS = Counter("tubepost_logins", "Logins, by service and result.", ["service", "result"])
 POP3_SESSIONS = Gauge("tubepost_pop3_sessions", "Open POP3 sessions.")
 RELAY_OPENED = Counter("tubepost_relay_opened", "What a login did to the relay list.", ["result"])

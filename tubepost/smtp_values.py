@@ -271,6 +271,7 @@ OVERQUOTA = Setting(
     "overquota",
     one_of("defer", "refuse"),
     "defer",
-    "Mail for a mailbox without room: `defer` (452, it is tried again) or `refuse` (552).",
-    "smtpd",
+    "Mail for a mailbox or a domain without room, at RCPT and at the delivery: `defer` (452, it is "
+    "tried again) or `refuse` (552, a bounce).",
+    "smtpd, local",
 )

@@ -4,6 +4,7 @@ import time
 
 from services.local.courier import LocalCourier
 from services.local.forwarding import Forwarding
+from services.local.quotas import Quotas
 from services.local.room import Room
 from services.local.settings import Settings
 from services.local.writer import Writer
@@ -26,7 +27,8 @@ async def serve(settings: Settings, context: Context) -> None:
     async with context.bus(settings) as bus, context.events(bus, settings) as events:
         control, directory = Control(bus, settings.hostname), Directory(bus)
         writer = Writer(settings.mail_root, mounted=settings.mail_root_mounted)
-        async with background(control.run(), directory.run(), writer.run()):
+        quotas = Quotas(bus, directory, control, settings.mail_root, writer.put)
+        async with background(control.run(), directory.run(), writer.run(), quotas.run()):
             await control.mirror.loaded.wait()
             await directory.loaded()
             store = MailStore(bus, settings.shards)
@@ -36,14 +38,14 @@ async def serve(settings: Settings, context: Context) -> None:
                 bus,
                 store,
                 subjects.LOCAL,
-                LocalCourier(resolver, settings.mail_root, writer, forwarding),
+                LocalCourier(resolver, settings.mail_root, writer, forwarding, quotas),
                 slots=settings.slots,
                 clock=time.time,
                 rules=lambda: control.retry_rules,
                 events=events,
             )
             async with agreed(control, settings.shards):
-                room = Room(directory, settings.mail_root)
+                room = Room(directory, settings.mail_root, quotas)
                 await bus.answer(subjects.QUOTA_ROOM, room.answer, group=subjects.LOCAL)
                 context.ready()
                 await worker.run(context.stopping)

@@ -9,10 +9,12 @@ from services.local.branches import did, merged
 from services.local.forwarding import LOOPING, Forwarding
 from services.local.lists import Lists
 from services.local.maildir import Parcel
+from services.local.quotas import Quotas
 from services.local.writer import Writer
 from tubepost import maillog
 from tubepost.address import AddressError, parse_address
 from tubepost.delivery import Mail
+from tubepost.directory_values import Account
 from tubepost.errors import Unavailable
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.resolution import (
@@ -44,10 +46,15 @@ class LocalCourier:
     """A delivery.Courier. `root`: the mail root, an existing folder."""
 
     def __init__(
-        self, resolver: Resolver, root: Path, writer: Writer, forwarding: Forwarding
+        self,
+        resolver: Resolver,
+        root: Path,
+        writer: Writer,
+        forwarding: Forwarding,
+        quotas: Quotas | None = None,
     ) -> None:
         self._resolver, self._root, self._writer = resolver, root, writer
-        self._forwarding, self._lists = forwarding, Lists(forwarding)
+        self._forwarding, self._lists, self._quotas = forwarding, Lists(forwarding), quotas
 
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
         """One outcome for each recipient."""
@@ -90,8 +97,7 @@ class LocalCourier:
     ) -> Outcome:
         match action:
             case Store():
-                home = self._root / action.account.home / "Maildir"
-                return await self._write(mail, home, resolution.address)
+                return await self._write(mail, action.account, resolution.address)
             case Discard():
                 return Delivered(text=did())
             case Refuse():
@@ -114,13 +120,17 @@ class LocalCourier:
             case ToOwner():
                 return await self._lists.to_owner(mail, recipient, resolution, action.mailing_list)
 
-    async def _write(self, mail: Mail, folder: Path, address: str) -> Outcome:
+    async def _write(self, mail: Mail, account: Account, address: str) -> Outcome:
         content = stored_form(return_path(mail.sender) + delivered_to(address) + mail.body)
         name = maildir.file_name(mail.created, mail.key.mail_id, mail.key.unit, content)
-        error = await self._writer.put(Parcel(folder, name, content, mail.suspect))
+        parcel = Parcel(self._root / account.home / "Maildir", name, content, mail.suspect)
+        if self._quotas:
+            error = await self._quotas.put(account, parcel, again=parcel.suspect)
+        else:
+            error = await self._writer.put(parcel)
         if error is None:
             return Delivered(text="did_1+0+0/")
-        return trouble.deferral(error, self._root)
+        return trouble.deferral(error, self._root) if isinstance(error, OSError) else error
 
 
 def _names(recipient: str, address: str) -> set[str]:

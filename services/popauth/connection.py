@@ -29,6 +29,7 @@ from services.popauth.pop3 import (
     Send,
     Session,
 )
+from tubepost.bookings import Books
 from tubepost.errors import Unavailable
 
 _READ = 4096  # also what a client may pipeline before it has to wait
@@ -38,10 +39,14 @@ _HANDSHAKE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The password is right and the relay is open for this client. Mail is in home/Maildir."""
+    """The password is right and the relay is open for this client. Mail is in home/Maildir.
+
+    `books`: where the account or its domain has a quota.
+    """
 
     account: str
     home: Path
+    books: Books | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ class Connection:
         self._client_ip = str((writer.get_extra_info("peername") or ("",))[0])
         self._waiting = False
         self._home = Path()
+        self._books: Books | None = None
         self._drop: Maildrop | None = None
 
     async def run(self) -> None:
@@ -186,7 +192,7 @@ class Connection:
             self._service.on_fault("POP3 login")
             return Result.AWAY
         if isinstance(result, Accepted):
-            self._home = result.home
+            self._home, self._books = result.home, result.books
             return Result.DONE
         if isinstance(result, Refused):
             return KeptOut(result.text) if result.text else Result.REFUSED
@@ -225,7 +231,7 @@ class Connection:
 
     async def _commit(self, request: Commit) -> Result:
         try:
-            done = await asyncio.to_thread(self._opened().commit, request.deleted)
+            done = await asyncio.to_thread(self._opened().commit, request.deleted, self._books)
         except OSError:
             self._service.on_fault(f"POP3: unable to update {self._home}")
             return Result.AWAY

@@ -12,6 +12,7 @@ from services.popauth.secrets import Secrets
 from tubepost import maillog, smtp_values
 from tubepost.account_rights import POP3, SMTP, TEXTS, flags_in_force, kept_out
 from tubepost.address import AddressError, parse_address
+from tubepost.bookings import books_of
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.directory_values import NO_RELAY, Account
@@ -55,7 +56,9 @@ class Logins:
             return Refused(flag, TEXTS[flag])
         await self._open_relay(account, client_ip)
         maillog.login("pop3", account.address, client_ip, result="success")
-        return Accepted(account.address, self._mail_root / account.home)
+        domain = self._directory.domain(account.address.rpartition("@")[2])
+        books = books_of(account, domain, self._mail_root)
+        return Accepted(account.address, self._mail_root / account.home, books)
 
     async def check(self, _subject: str, data: bytes) -> bytes:
         """Answers `auth.check`: {user, password} or {user, challenge, digest} -> {result, account}.

@@ -1,20 +1,28 @@
 """A Maildir folder as a POP3 maildrop: what is in it at login, each message, what QUIT leaves.
 
-Every function here blocks: call it off the event loop. It must not touch tmp/, take a lock, or
-remove anything but what `commit` is told to. Two sessions may have the same folder open, and
-another program may move mail from new/ to cur/ at any time; a message is found again by name.
+Every function here blocks: call it off the event loop. It must not touch tmp/, take a lock (but
+that of the books, where there is a quota), or remove anything but what `commit` is told to. Two
+sessions may have the same folder open, and another program may move mail from new/ to cur/ at any
+time; a message is found again by name.
 """
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from tubepost import mailbox_count
+from tubepost.bookings import Books
+
 BLOCK = 65_536
 """Bytes read from a message file at a time."""
+
+LOCKED_FOR = 100
+"""Messages removed while deliveries into the mailbox wait."""
 
 _TIME = re.compile(r"(\d{1,12})\.")
 _WIRE_SIZE = re.compile(r",W=(\d{1,18})(?=[,:]|\Z)")
@@ -54,27 +62,38 @@ class Maildrop:
             self._find_again()
             return _open(self._folder, self._places[index])
 
-    def commit(self, deleted: Collection[int]) -> Committed:
-        """Removes the messages in `deleted`; of the others, moves those in new/ to cur/."""
-        removed = sum([self._remove(index) for index in deleted])
+    def commit(self, deleted: Collection[int], books: Books | None = None) -> Committed:
+        """Removes the messages in `deleted`; of the others, moves those in new/ to cur/.
+
+        `books`: where the mailbox has a quota, what is removed is booked (VDM-7).
+        """
+        removed = sum([self._remove_booked(some, books) for some in _in_parts(list(deleted))])
         kept = (i for i in range(len(self.messages)) if i not in deleted)
         fresh = [index for index in kept if self._places[index].startswith("new/")]
         moved = sum([self._age(index) for index in fresh])
         return Committed(removed, len(deleted) - removed, len(fresh) - moved)
 
-    def _remove(self, index: int) -> bool:
-        """True when the message is gone, whoever removed it."""
+    def _remove_booked(self, indexes: Sequence[int], books: Books | None) -> int:
+        with books.removing() if books else contextlib.nullcontext() as freed:
+            return sum([self._remove(index, freed) for index in indexes])
+
+    def _remove(self, index: int, freed: list[int] | None) -> bool:
+        """True when the message is gone, whoever removed it. `freed` gets what we removed."""
         for _ in range(2):
             place = self._places[index]
             if not place:
                 return True
+            path = os.path.join(self._folder, place)
             try:
-                os.unlink(os.path.join(self._folder, place))
+                size = mailbox_count.size_of(path) if freed is not None else 0
+                os.unlink(path)
             except FileNotFoundError:
                 self._find_again()
             except OSError:
                 return False
             else:
+                if freed is not None and mailbox_count.counts(place):
+                    freed.append(size)
                 return True
         return False
 
@@ -111,6 +130,12 @@ def open_maildrop(folder: Path) -> Maildrop:
         messages.append(Message(name, size, _uid(name)))
         places.append(place)
     return Maildrop(folder, messages, places)
+
+
+def _in_parts(indexes: list[int]) -> Iterator[list[int]]:
+    """So many are removed under one lock that a delivery does not wait long for it."""
+    for first in range(0, len(indexes), LOCKED_FOR):
+        yield indexes[first : first + LOCKED_FOR]
 
 
 def wire_size(file: BinaryIO) -> int:

@@ -21,6 +21,7 @@ from tubepost import subjects
 from tubepost.certificates import DEFAULT, Certificates, Pair
 from tubepost.dns_client import DnsClient
 from tubepost.nats_bus import NatsBus
+from tubepost.quota import Quota
 from tubepost.relay_list import RelayList
 
 FOLDER = Path(__file__).parent / "smtp"
@@ -119,7 +120,7 @@ async def set_up(smtpd: Smtpd) -> None:
     )
     await smtpd.add_accounts("ann@example.net", "ann-lee@example.net", "bob@example.net")
     await smtpd.answer_logins(bob="correct horse", ann="staple battery")
-    await smtpd.add_quota("full@example.net", 5000)
+    await smtpd.add_quota("full@example.net", Quota(5000))
     await smtpd.bus.answer(subjects.QUOTA_ROOM, _used_4000)
     for ip in LISTED:
         await smtpd.relay_list.add(ip, user="bob@example.net", window=3600, by="test")

@@ -31,5 +31,5 @@ async def local(bus: NatsBus, nats_server: NatsServer, tmp_path: Path) -> AsyncI
 
 @pytest.mark.usefixtures("local")
 async def test_it_tells_how_much_a_mailbox_holds(bus: NatsBus) -> None:
-    assert await bus.ask(subjects.QUOTA_ROOM, b"nobody@example.net") == b'{"used": 0}'
+    assert await bus.ask(subjects.QUOTA_ROOM, b"nobody@example.net") == b'{"used": 0, "mails": 0}'
     assert await bus.ask(subjects.QUOTA_ROOM, b"no address") == b"{}"

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from services.popauth import maildrop
 from services.popauth.maildrop import Committed, Maildrop, open_maildrop
 from tests.popauth.authority import fill, named
+from tubepost.bookings import Books, count_domain, domain_file
+from tubepost.quota import ANY, Quota, Used
 
 
 def drop_of(home: Path, messages: Mapping[str, bytes]) -> Maildrop:
@@ -156,3 +159,41 @@ def test_twenty_thousand_messages_open_without_being_read(tmp_path: Path) -> Non
     assert {message.size for message in drop.messages} == {2}  # empty files: the name was believed
     assert drop.commit(range(10_000)) == Committed(removed=10_000)
     assert len(os.listdir(folder / "cur")) == 10_000
+
+
+NOW = 1_700_000_000.0
+
+
+def test_what_is_removed_is_booked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the account's file and in the domain's; not what does not count, nor what was gone."""
+    monkeypatch.setattr(maildrop, "LOCKED_FOR", 2)
+    drop = drop_of(
+        tmp_path,
+        {
+            "new/1.a,S=100": b"",
+            "cur/2.b:2,S": b"twenty octets of it.",
+            "cur/3.c,S=7:2,ST": b"",
+            "new/4.d,S=3": b"",
+            "new/5.e,S=5": b"",
+            "new/6.f,S=1000": b"",
+        },
+    )
+    domain = domain_file(tmp_path, "example.net", Quota(10_000))
+    books = Books(str(tmp_path / "Maildir"), ANY, domain)
+    count_domain(domain, [books], NOW)
+    assert books.used(NOW) == Used(1128, 5)
+    (tmp_path / "Maildir/new/4.d,S=3").unlink()
+    (tmp_path / "Maildir/new/5.e,S=5").rename(tmp_path / "Maildir/cur/5.e,S=5:2,S")
+    assert drop.commit({0, 1, 2, 3, 4}, books) == Committed(removed=5)
+    left = Used(1003, 2)  # 4.d is whose affair, who removed it
+    assert books.used(NOW) == left
+    assert books.used_by_domain(NOW)[0] == left
+    (tmp_path / "Maildir/maildirsize").unlink()
+    assert books.used(NOW) == Used(1000, 1)
+
+
+def test_where_nothing_was_booked_nothing_is(tmp_path: Path) -> None:
+    drop = drop_of(tmp_path, {"new/1.a,S=100": b"", "new/2.b,S=1": b""})
+    assert drop.commit({0}, Books(str(tmp_path / "Maildir"), Quota(1000))) == Committed(removed=1)
+    assert tree(tmp_path) == {"cur/2.b,S=1:2,"}
+    assert not (tmp_path / "Maildir/maildirsize").exists()

@@ -24,7 +24,14 @@ from tubepost import subjects
 from tubepost.address import parse_address
 from tubepost.control import Control
 from tubepost.directory import Directory
-from tubepost.directory_values import Account, account_key, domain_key, entry_value
+from tubepost.directory_values import (
+    Account,
+    Domain,
+    account_key,
+    domain_key,
+    domain_value,
+    entry_value,
+)
 from tubepost.dns_client import DnsClient
 from tubepost.keyed import Bucket
 from tubepost.mailstore import MailStore, held
@@ -73,12 +80,18 @@ class Smtpd:
             key = account_key(address)
             await self.directory.seen(key, await bucket.put(key, entry_value(account)))
 
-    async def add_quota(self, address: str, quota: int) -> None:
-        """An account that may hold so many octets."""
-        account = Account(address, f"{address}/home", "no hash", quota=Quota(quota))
+    async def add_quota(self, address: str, quota: Quota) -> None:
+        """An account that may hold so much."""
+        account = Account(address, f"{address}/home", "no hash", quota=quota)
         bucket = Bucket(self.bus, subjects.DIRECTORY)
         key = account_key(parse_address(address))
         await self.directory.seen(key, await bucket.put(key, entry_value(account)))
+
+    async def add_domain(self, name: str, quota: Quota) -> None:
+        """A domain whose accounts may hold so much together; or a change of one."""
+        bucket, key = Bucket(self.bus, subjects.DIRECTORY), domain_key(name)
+        value = domain_value(Domain(name, quota=quota))
+        await self.directory.seen(key, await bucket.put(key, value))
 
     async def answer_logins(self, **passwords: str) -> None:
         """As popauth does, once for all calls: user USER, account USER@example.net.

@@ -12,11 +12,15 @@ TAKEN: dict[str, list[Lines]] = {
     "extensions": [("-",), ("+", "-"), ("- +",), ("none",)],
     "srsdomain": [("srs.example.org",)],
     "srssecret": [("x" * 16,), ("a secret of ours, long", "and the one before")],
+    "quotawarning": [("0",), ("90",), ("100",)],
+    "quotawarnmessage": [("Almost full: {percent} %.",), ("Fast voll.", "", "Grüße")],
 }
 REFUSED: dict[str, list[Lines]] = {
     "extensions": [(), (".",), ("both",)],
     "srsdomain": [(), ("a b",), ("a.example", "b.example")],
     "srssecret": [(), ("x" * 15,), ("x" * 16, "short"), ("é" * 16,), ("x" * 16,) * 11],
+    "quotawarning": [(), ("101",), ("-1",), ("90 %",)],
+    "quotawarnmessage": [(), ("",), (" ", ""), ("a\x1b[1m",), ("x" * 991,)],
 }
 
 
