@@ -200,7 +200,7 @@ class Platform:
     def maildir(self, address: str) -> list[Path]:
         """The files of new mails of an account."""
         local, _, domain = address.partition("@")
-        return sorted((self.data / "mail" / domain).glob(f"*/{local}/Maildir/new/*"))
+        return sorted((self.data / "mail").glob(f"*/{domain}/*/{local}/Maildir/new/*"))
 
     def wait_for_empty_queue(self, seconds: float) -> None:
         """AssertionError after `seconds`, with what is left in it."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import ssl
+from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
@@ -63,6 +65,25 @@ async def test_while_the_bus_is_away_nothing_is_refused_for_good(
         await client.begin_mail()
         assert (await client.ask("again\r\n.")).startswith("250 ok ")
     assert any(body.endswith(b"\r\nagain\r\n") for _, body in await smtpd.mails())
+
+
+async def test_whose_a_sender_is_has_to_be_known(
+    smtpd: Smtpd, nats_server: NatsServer, client_tls: ssl.SSLContext
+) -> None:
+    """With `authmailfrom account` the directory is asked at MAIL."""
+    later = "451 unable to check this sender now (#4.3.0)"
+    bob = b64encode(b"\0bob\0correct horse").decode()
+    await smtpd.set(authmailfrom="account", enhancedstatuscodes="0")
+    before = refusals("unavailable")
+    async with connected(smtpd.ports["submission"]) as client:
+        await client.ask("EHLO x", "STARTTLS")
+        await client.begin_tls(client_tls)
+        assert (await client.ask("EHLO x", f"AUTH PLAIN {bob}")).startswith("235 ")
+        await gone(smtpd, nats_server)
+        with in_a_hurry():
+            assert await client.ask("MAIL FROM:<bob@example.net>") == later
+            assert await client.ask("RCPT TO:<x@far.example>") == "503 MAIL first (#5.5.1)"
+    assert refusals("unavailable") == before + 1
 
 
 async def test_a_mail_that_was_not_taken_is_not_sent_to_the_bus_later(
