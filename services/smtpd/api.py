@@ -100,8 +100,6 @@ def router(intake: Intake, control: Control, directory: Directory) -> APIRouter:
         `extract`: the header says who gets it besides, and is completed, as by `sendmail -t`.
         """
         raw = await request.body()
-        if not raw:
-            raise BadInput("the mail is empty")
         is_json = request.headers.get("content-type", "").partition(";")[0] == "application/json"
         if is_json:
             new = _parsed(raw)
@@ -110,8 +108,9 @@ def router(intake: Intake, control: Control, directory: Directory) -> APIRouter:
         if sender is None:
             raise BadInput("query.sender: say who gets bounces; empty = nobody")
         sender = verp.parse_sender(sender) if sender else ""
+        to = [parse_address(text, utf8=True) for text in recipient]
         mail = door.completed(raw, sender) if extract else Injected(unix_form(raw), ())
-        to = [parse_address(text, utf8=True) for text in (*recipient, *mail.recipients)]
+        to += [parse_address(text, utf8=True) for text in mail.recipients]
         client = request.client.host if request.client else "unknown"
         return await door.take(_envelope(sender, to, wishes), mail.text, client)
 

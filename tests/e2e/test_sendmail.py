@@ -18,6 +18,13 @@ ANN, JOE = "ann@example.org", "joe@example.org"
 MAIL = b"To: ann@example.org\nBcc: joe@example.org\nSubject: \xe9\n\nline\n.\nafter\n"
 
 
+@pytest.fixture(autouse=True)
+def _no_mail_of_others(shared: Platform) -> None:
+    for address in (ANN, JOE):
+        for file in shared.maildir(address):
+            file.unlink()
+
+
 def run(
     platform: Platform,
     *arguments: str,
