@@ -33,7 +33,7 @@ from services.remote.plan import planner
 from services.remote.pool import NO_REUSE, Pool
 from services.remote.remembering import RememberingCourier
 from services.remote.suppressions import Suppressions
-from tubepost import maillog, provision, remote_values, subjects
+from tubepost import log_lines, provision, remote_values, subjects
 from tubepost.control import Control
 from tubepost.delivery import Worker
 from tubepost.events import Events
@@ -184,7 +184,7 @@ def options() -> argparse.Namespace:
 
 async def bench(chosen: argparse.Namespace) -> None:
     """Rounds of both kinds in turn."""
-    maillog.configure("info" if chosen.log else "error", "bench")
+    log_lines.configure("info" if chosen.log else "error", "bench")
     port = free_port()
     command = [f"{postfix.SBIN}/smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "500"]
     sink = await asyncio.create_subprocess_exec(*command)

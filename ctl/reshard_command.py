@@ -13,7 +13,7 @@ import typer
 from ctl import output
 from ctl.reshard import Reshard
 from ctl.server import Server, locked, own_server
-from tubepost import maillog
+from tubepost import log_lines
 from tubepost.errors import BadInput
 from tubepost.nats_bus import NatsBus
 
@@ -33,7 +33,7 @@ def reshard(
 ) -> None:
     """Change the number of shards of the queue, while no service runs. May be repeated."""
     os.umask(0o077)
-    maillog.configure("error")
+    log_lines.configure("error")
     if nats:
         password = password_file.read_text().strip() if password_file else ""
         moved = asyncio.run(_reshard(Server(nats, {user: password}), user, shards))

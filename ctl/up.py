@@ -24,7 +24,7 @@ from ctl.gateway import create_gateway
 from ctl.processes import service_children
 from ctl.server import Server, locked, own_server
 from ctl.services import SERVICES
-from tubepost import file_limit, maillog, shard_count, subjects
+from tubepost import file_limit, log_lines, maillog, shard_count, subjects
 from tubepost.admin import Health, create_app
 from tubepost.errors import BadInput, Unavailable
 from tubepost.keyed import Bucket
@@ -77,7 +77,7 @@ def up(options: Options) -> int:
     if options.smtpd_workers > 1 and not options.processes:
         raise BadInput("--smtpd-workers: without --processes there is one process; give both")
     os.umask(0o077)
-    maillog.configure(options.log_level)
+    log_lines.configure(options.log_level)
     options.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
         locked(options.data) as lock,

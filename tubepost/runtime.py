@@ -22,7 +22,7 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from tubepost import file_limit, maillog
+from tubepost import file_limit, log_lines, maillog
 from tubepost.admin import Health, create_app
 from tubepost.errors import TubepostError
 from tubepost.events import Events
@@ -122,13 +122,13 @@ def run(
     try:
         settings = settings_type()
     except ValidationError as error:
-        maillog.configure("info", service)
+        log_lines.configure("info", service)
         for problem in error.errors():
             name = "TUBEPOST_" + "_".join(str(part).upper() for part in problem["loc"])
             maillog.bad_setting(name, problem["msg"])
         return 2
     os.umask(0o077)
-    maillog.configure(settings.log_level, service)
+    log_lines.configure(settings.log_level, service)
     maillog.settings_in_force(service, settings.shown())
     file_limit.raise_soft()
     settle_memory()

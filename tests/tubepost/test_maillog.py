@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from tubepost import maillog
+from tubepost import log_lines, maillog
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import Held, Recipient, Record, State
 from tubepost.subjects import Key
@@ -146,8 +146,8 @@ def test_a_shard_counts_while_it_is_owned(end: Callable[[int, str], None]) -> No
 
 
 SCRIPT = """
-from tubepost import maillog
-maillog.configure({level!r}, "smtpd")
+from tubepost import log_lines, maillog
+log_lines.configure({level!r}, "smtpd")
 maillog.bus_back()
 maillog.bus_away("away\\nfor\\u00e9ver")
 try:
@@ -171,9 +171,9 @@ def logged(level: str) -> list[dict[str, str]]:
 
 
 def test_a_timestamp_is_utc_with_microseconds() -> None:
-    assert maillog._timestamp(1_795_444_492_000_001_999) == "2026-11-23T14:34:52.000001Z"
-    assert maillog._timestamp(1_795_444_492_999_999_999) == "2026-11-23T14:34:52.999999Z"
-    assert maillog._timestamp(1_795_444_493_000_000_000) == "2026-11-23T14:34:53.000000Z"
+    assert log_lines.timestamp(1_795_444_492_000_001_999) == "2026-11-23T14:34:52.000001Z"
+    assert log_lines.timestamp(1_795_444_492_999_999_999) == "2026-11-23T14:34:52.999999Z"
+    assert log_lines.timestamp(1_795_444_493_000_000_000) == "2026-11-23T14:34:53.000000Z"
 
 
 def test_lines_are_json_with_time_level_and_service() -> None:
@@ -190,7 +190,7 @@ def test_a_level_hides_what_is_below_it() -> None:
 
 
 def test_an_address_in_other_letters_keeps_the_line_ascii() -> None:
-    line = maillog._json_line(None, "info", {"recipient": "zoë\u2028@x.y"})
+    line = log_lines.json_line(None, "info", {"recipient": "zoë\u2028@x.y"})
     assert line.isascii()
     assert len(line.splitlines()) == 1
     assert json.loads(line)["recipient"] == "zoë\u2028@x.y"
