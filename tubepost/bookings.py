@@ -35,9 +35,10 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """`of`: "user" or "domain"."""
+    """`of`: "user" or "domain". `ever`: nor would there be if nothing else were in it."""
 
     of: str
+    ever: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,12 @@ class Books:
     def _refusal(
         self, standing: Standing, domain: Locked | None, more: Used, now: float
     ) -> NoRoom | Uncounted | None:
+        for of, quota in (
+            ("user", self.quota),
+            ("domain", self.domain.quota if self.domain else ANY),
+        ):
+            if not quota.has_room(NOTHING, more):
+                return NoRoom(of, ever=True)
         if not self.quota.has_room(standing.used, more):
             return NoRoom("user")
         if not self.domain or not domain:
