@@ -196,6 +196,20 @@ async def test_a_domain_is_counted_over_what_was_there_before(scene: Scene) -> N
     assert await scene.deliver(ann, 400) is None
 
 
+async def test_a_domain_that_had_no_quota_for_a_while_is_counted_anew(scene: Scene) -> None:
+    """So are its accounts that have none of their own: nobody booked what came meanwhile."""
+    await scene.set_domain(Quota(1000))
+    ann = await scene.account("ann")
+    assert await scene.deliver(ann, 100) is None
+    await scene.set_domain()
+    assert await scene.deliver(ann, 800) is None
+    scene.clock.advance(10)
+    await scene.set_domain(Quota(1000), since=scene.clock())
+    assert await scene.deliver(ann, 101) == DOMAIN_FULL
+    assert await scene.deliver(ann, 100) is None
+    assert scene.size_file(ann) == ["0S", "900 2", "100 1"]
+
+
 async def test_a_full_domain_is_counted_again_once_its_count_is_old(scene: Scene) -> None:
     await scene.set_domain(Quota(1000))
     ann, bob = await scene.account("ann"), await scene.account("bob")
