@@ -35,9 +35,10 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """`of`: "user" or "domain"."""
+    """`of`: "user" or "domain". `ever`: nor would there be if nothing else were in it."""
 
     of: str
+    ever: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,21 @@ class Uncounted:
     """The domain has to be counted first, over all its accounts: `count_domain`."""
 
 
-def domain_file(root: Path, domain: str, quota: Quota) -> SizeFile:
-    """Of a domain. It lies apart from the homes, which are wherever their accounts say."""
+def domain_file(root: Path, domain: str, quota: Quota, since: float = 0.0) -> SizeFile:
+    """Of a domain, which has had a quota `since` then.
+
+    It lies apart from the homes, which are wherever their accounts say.
+    """
     folder = f"{root}/.domains/{zlib.crc32(domain.encode()) & 0xFF:02x}/{domain}"
-    return SizeFile(f"{folder}/domainsize", quota, lasts=float("inf"))
+    return SizeFile(f"{folder}/domainsize", quota, lasts=float("inf"), since=since)
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Of an account with its Maildir, and of its domain where that has a quota."""
+    """Of an account with its Maildir, and of its domain where that has a quota.
+
+    An account without one of its own is booked for its domain's sake, since that has one.
+    """
 
     maildir: str
     quota: Quota
@@ -61,7 +68,11 @@ class Books:
 
     @property
     def file(self) -> SizeFile:
-        return SizeFile(f"{self.maildir}/maildirsize", self.quota)
+        return SizeFile(f"{self.maildir}/maildirsize", self.quota, since=self.since)
+
+    @property
+    def since(self) -> float:
+        return self.domain.since if self.domain and not self.quota else 0.0
 
     def used(self, now: float) -> Used:
         """What the account holds. Counted again where that is much, and old."""
@@ -152,6 +163,12 @@ class Books:
     def _refusal(
         self, standing: Standing, domain: Locked | None, more: Used, now: float
     ) -> NoRoom | Uncounted | None:
+        for of, quota in (
+            ("user", self.quota),
+            ("domain", self.domain.quota if self.domain else ANY),
+        ):
+            if not quota.has_room(NOTHING, more):
+                return NoRoom(of, ever=True)
         if not self.quota.has_room(standing.used, more):
             return NoRoom("user")
         if not self.domain or not domain:
@@ -182,7 +199,9 @@ def books_of(account: Account, domain: Domain | None, root: Path) -> Books | Non
     shared = domain.quota if domain else ANY
     if not account.quota and not shared:
         return None
-    found = domain_file(root, domain.name, shared) if domain and shared else None
+    found = (
+        domain_file(root, domain.name, shared, domain.quota_since) if domain and shared else None
+    )
     return Books(f"{root}/{account.home}/Maildir", account.quota, found)
 
 
@@ -202,7 +221,7 @@ def count_domain(domain: SizeFile, accounts: Iterable[Books], now: float) -> Non
 
 def _last_known(books: Books, now: float) -> Used:
     """By its file, however old that is."""
-    file = SizeFile(books.file.path, books.quota, lasts=float("inf"))
+    file = SizeFile(books.file.path, books.quota, lasts=float("inf"), since=books.since)
     found = file.glance(now)
     return found.used if found else books.used(now)
 

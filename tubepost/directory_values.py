@@ -73,7 +73,8 @@ class Domain:
     """`alias_of`: every address here is that domain's, "" = it has its own.
 
     `unknown`: what becomes of mail for nobody: REFUSE, DELETE, or the address that gets it.
-    `quota`: what the mails of all its accounts together may take.
+    `quota`: what the mails of all its accounts together may take; `quota_since`: since when it has
+    one, seconds since 1970: what was counted before says nothing.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Domain:
     hold: bool = False
     quota: Quota = ANY
     limits: Limits = Limits()
+    quota_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def domain_value(domain: Domain) -> Value:
         unknown="" if domain.unknown == REFUSE else domain.unknown,
         hold=domain.hold,
         quota=_of_quota(domain.quota),
+        quota_since=domain.quota_since,
         limits=_without_empty(
             accounts=limits.accounts,
             aliases=limits.aliases,
@@ -181,6 +184,7 @@ def domain_of(name: str, value: Value) -> Domain:
             _quota_of(limits.get("quota")),
             frozenset(limits.get("flags", ())),
         ),
+        quota_since=float(value.get("quota_since", 0.0)),
     )
 
 

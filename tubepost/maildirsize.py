@@ -63,10 +63,14 @@ def total(content: bytes, quota: Quota) -> Used | None:
 
 
 class SizeFile:
-    """One such file, of `quota`; `lasts`: seconds for which a count is believed."""
+    """One such file, of `quota`; `lasts`: seconds for which a count is believed; `since`: when
+    booking began, no count of before that is.
+    """
 
-    def __init__(self, path: str, quota: Quota, *, lasts: float = STALE) -> None:
-        self.path, self.quota, self.lasts = path, quota, lasts
+    def __init__(
+        self, path: str, quota: Quota, *, lasts: float = STALE, since: float = 0.0
+    ) -> None:
+        self.path, self.quota, self.lasts, self.since = path, quota, lasts, since
 
     @contextlib.contextmanager
     def locked(self, *, make: bool = True) -> Iterator["Locked"]:
@@ -118,6 +122,8 @@ class Locked:
             os.close(fd)
         used, age = total(content, self._file.quota), now - counted
         if used is None or found != inode or not -OLD < age < self._file.lasts:
+            return None
+        if counted < self._file.since:
             return None
         return Standing(used, found, len(content), age)
 

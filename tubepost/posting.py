@@ -5,6 +5,7 @@ What counts is the envelope sender: it is all that is known at RCPT, and who for
 """
 
 from tubepost.address import AddressError, parse_address
+from tubepost.candidates import RETURN
 from tubepost.directory_values import MEMBERS, OPEN, MailingList
 
 NOT_ALLOWED = "you may not write to this list (#5.7.2)"
@@ -13,7 +14,8 @@ NO_REPORTS = "a list takes no reports (#5.7.2)"
 
 
 def may_post(mailing_list: MailingList, sender: str) -> bool:
-    """`sender` as in the envelope, a VERP sender by its owner. The null sender never may."""
+    """`sender` as in the envelope, a VERP sender by its owner; what another list sends is from that
+    list, `news-return-...@` from `news@`. The null sender never may."""
     return not why_not(mailing_list, sender)
 
 
@@ -23,17 +25,25 @@ def why_not(mailing_list: MailingList, sender: str) -> str:
         return NO_REPORTS
     if mailing_list.posting == OPEN:
         return ""
-    if _is_among(sender, mailing_list.moderators):
+    names = _names(sender)
+    if _is_among(names, mailing_list.moderators):
         return ""
-    if mailing_list.posting == MEMBERS and _is_among(sender, mailing_list.members):
+    if mailing_list.posting == MEMBERS and _is_among(names, mailing_list.members):
         return ""
     return NOT_ALLOWED
 
 
-def _is_among(sender: str, addresses: tuple[str, ...]) -> bool:
+def _names(sender: str) -> set[str]:
+    """The sender's address, and that of the list it is a `-return-` address of."""
+    local, _, domain = sender.rpartition("@")
+    name, found, _ = local.lower().partition(RETURN)
+    of_list = {_key(f"{name}@{domain}")} if name and found and not name.startswith('"') else set()
+    return {_key(sender), *of_list}
+
+
+def _is_among(names: set[str], addresses: tuple[str, ...]) -> bool:
     """A list may have ten thousand: what is plain is compared without parsing it."""
-    wanted = _key(sender)
-    return any(_key(address) == wanted for address in addresses)
+    return any(_key(address) in names for address in addresses)
 
 
 def _key(text: str) -> str:

@@ -272,6 +272,6 @@ OVERQUOTA = Setting(
     one_of("defer", "refuse"),
     "defer",
     "Mail for a mailbox or a domain without room, at RCPT and at the delivery: `defer` (452, it is "
-    "tried again) or `refuse` (552, a bounce).",
+    "tried again) or `refuse` (552, a bounce). A mail bigger than the whole quota is refused.",
     "smtpd, local",
 )

@@ -41,6 +41,18 @@ def sender_for(sender: str, recipient: str) -> str:
     return str(Address(local, host)) if len(local.encode()) <= MAX_LOCAL else owner(sender)
 
 
+def owner_for(sender: str, recipient: str) -> str:
+    """Of whom `sender_for` made the sender with which a mail came to `recipient`; else the sender
+    itself.
+    """
+    box, _, host = sender.rpartition("@")
+    recipient_box, _, recipient_host = recipient.rpartition("@")
+    local, ending = _bare(box), f"{_bare(recipient_box)}={recipient_host}"
+    if not local.lower().endswith(ending.lower()) or len(local) == len(ending):
+        return sender
+    return str(Address(local[: -len(ending)], host))
+
+
 def _bare(local: str) -> str:
     """A local part without its quotes: they belong around the whole of the new one."""
     return re.sub(r"\\(.)", r"\1", local[1:-1]) if local.startswith('"') else local

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from services.local import maildir, trouble
 from services.local.branches import did, merged
+from services.local.copies import Copies
 from services.local.forwarding import LOOPING, Forwarding
 from services.local.lists import Lists
 from services.local.maildir import Parcel
@@ -59,10 +61,20 @@ class LocalCourier:
     async def deliver(self, mail: Mail) -> Mapping[str, Outcome]:
         """One outcome for each recipient."""
         seen = delivered_to_in(mail.body)
-        outcomes = await asyncio.gather(*(self._deliver_to(mail, a, seen) for a in mail.recipients))
+        if len(mail.recipients) == 1:
+            [only] = mail.recipients
+            return {only: await self._deliver_to(mail, only, await self._resolved(only, seen))}
+        found = await asyncio.gather(*(self._resolved(a, seen) for a in mail.recipients))
+        copies = Copies(found)
+        outcomes = await asyncio.gather(
+            *(
+                self._deliver_to(mail, recipient, each, copies)
+                for recipient, each in zip(mail.recipients, found, strict=True)
+            )
+        )
         return dict(zip(mail.recipients, outcomes, strict=True))
 
-    async def _deliver_to(self, mail: Mail, recipient: str, seen: frozenset[str]) -> Outcome:
+    async def _resolved(self, recipient: str, seen: frozenset[str]) -> Resolution | Outcome:
         try:
             resolution = await self._resolver.resolve(parse_address(recipient, utf8=True))
         except Unavailable:
@@ -71,20 +83,39 @@ class LocalCourier:
             return Failed(text=NO_MAILBOX, status="5.1.1")
         if seen and not seen.isdisjoint(_names(recipient, resolution.address)):
             return LOOPING
+        return resolution
+
+    async def _deliver_to(
+        self,
+        mail: Mail,
+        recipient: str,
+        resolution: Resolution | Outcome,
+        copies: Copies | None = None,
+    ) -> Outcome:
+        if not isinstance(resolution, Resolution):
+            return resolution
         if len(resolution.actions) == 1 and not mail.done:
-            return await self._safely(mail, recipient, resolution, resolution.actions[0])
+            return await self._safely(mail, recipient, resolution, resolution.actions[0], copies)
         done = mail.done.get(recipient, ())
         to_do = [action for action in resolution.actions if action.name not in done]
         outcomes = await asyncio.gather(
-            *(self._safely(mail, recipient, resolution, action) for action in to_do)
+            *(self._safely(mail, recipient, resolution, action, copies) for action in to_do)
         )
         return merged([(a.name, o) for a, o in zip(to_do, outcomes, strict=True)])
 
     async def _safely(
-        self, mail: Mail, recipient: str, resolution: Resolution, action: Action
+        self,
+        mail: Mail,
+        recipient: str,
+        resolution: Resolution,
+        action: Action,
+        copies: Copies | None,
     ) -> Outcome:
         """One branch's trouble is not another's, nor another recipient's: those may be done."""
         try:
+            if copies and isinstance(action, Store):
+                write = partial(self._write, mail, action.account)
+                return await copies.once(action.account.home, write)
             return await self._run(mail, recipient, resolution, action)
         except Unavailable:
             return NO_LOOKUP

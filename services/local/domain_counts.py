@@ -59,7 +59,7 @@ class DomainCounts:
         domain = self._directory.domain(name)
         if not domain or not domain.quota:
             return
-        file = domain_file(self._root, name, domain.quota)
+        file = domain_file(self._root, name, domain.quota, domain.quota_since)
         books = await self._books(name)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._pool, count_domain, file, books, self._clock())

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from services.local.branches import did
 from services.local.forwarding import AWAY, FULL, Forwarding
-from tubepost import dsn, list_mail, posting
+from tubepost import dsn, list_mail, posting, verp
 from tubepost.delivery import Mail
 from tubepost.directory_values import MailingList
 from tubepost.errors import StoreFull, Unavailable
@@ -40,7 +40,7 @@ class Lists:
         goes to the owner."""
         if not dsn.answerable(mail.sender):
             return await self.to_owner(mail, recipient, resolution, mailing_list)
-        why = posting.why_not(mailing_list, mail.sender)
+        why = posting.why_not(mailing_list, verp.owner_for(mail.sender, recipient))
         if why:
             return Failed(text=f"Sorry, {why}", status="5.7.2")
         if list_mail.loops(mailing_list, mail.body):

@@ -33,6 +33,9 @@ THREADS = 4
 PATIENCE = 30.0
 """Seconds after which a file system is considered hanging. What it still does is found booked."""
 
+TOO_BIG = "mail is bigger than the quota of the {} (#5.2.3)"
+"""Whatever `overquota` says: waiting would not help."""
+
 
 class Quotas:
     """`put`: what writes a parcel. `run` counts domains, for ever."""
@@ -105,7 +108,7 @@ class Quotas:
             case Booked():
                 return found
             case NoRoom():
-                return self._no_room(found.of)
+                return self._no_room(found)
             case Uncounted():
                 text = f"The mails of {domain} are being counted for its quota. (#4.3.0)"
                 return Deferred(text=text, status="4.3.0")
@@ -117,10 +120,12 @@ class Quotas:
         async with lock:
             return await self._in_thread(work)
 
-    def _no_room(self, of: str) -> Outcome:
+    def _no_room(self, found: NoRoom) -> Outcome:
+        if found.ever:
+            return Failed(text=TOO_BIG.format(found.of), status="5.2.3")
         if self._control.get(smtp_values.OVERQUOTA) == "refuse":
-            return Failed(text=f"{of} is over quota (#5.2.2)", status="5.2.2")
-        return Deferred(text=f"{of} is over quota (#4.2.2)", status="4.2.2")
+            return Failed(text=f"{found.of} is over quota (#5.2.2)", status="5.2.2")
+        return Deferred(text=f"{found.of} is over quota (#4.2.2)", status="4.2.2")
 
     async def _written(self, books: Books, parcel: Parcel, booked: Booked) -> OSError | None:
         error = await self._put(parcel)

@@ -9,6 +9,9 @@ from tubepost.quota import Quota
 
 SECRET = frozenset({"password"})
 
+UNTOLD = frozenset({"quota_since"})
+"""The time of the change itself."""
+
 
 def of_entry(before: Entry | None, after: Entry) -> str:
     """`forward: +bob@far.example; keep: no`."""
@@ -25,7 +28,7 @@ def _lines(before: Any, after: Any, *, leave_out: str) -> Iterator[str]:
     for each in fields(after):
         was = getattr(before, each.name, each.default)
         now = getattr(after, each.name)
-        if each.name == leave_out or was == now:
+        if each.name == leave_out or each.name in UNTOLD or was == now:
             continue
         if isinstance(now, Limits):
             yield from _lines(was, now, leave_out="")

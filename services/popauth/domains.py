@@ -4,6 +4,7 @@ Whatever may not happen at the same time writes the same count: an address made 
 being removed, a domain that becomes another name of one which does the same.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,11 @@ from tubepost.address import parse_address
 from tubepost.directory import Directory
 from tubepost.directory_values import Domain, domain_key, domain_of, domain_value
 from tubepost.errors import BadInput, Exists, NotFound
+from tubepost.ports import Clock
 from tubepost.quota import parse_quota
+
+SKEW = 2.0
+"""Seconds by which the clock of a local may be behind ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,10 @@ class Domains:
         addresses: Addresses,
         directory: Directory,
         tokens_for: Callable[[str], Sequence[str]] = lambda _: (),
+        clock: Clock = time.time,
     ) -> None:
         self._addresses, self._directory = addresses, directory
-        self._tokens_for = tokens_for
+        self._tokens_for, self._clock = tokens_for, clock
 
     async def get(self, text: str) -> tuple[Domain, Counts]:
         """A domain and what it has."""
@@ -110,7 +116,7 @@ class Domains:
         async def attempt() -> tuple[Domain, Counts]:
             state = await self._state(name)
             before = _there(state)
-            after = _with(before, more)
+            after = _with(before, more, self._clock())
             if after != before:
                 diff = diffs.of_domain(before, after)
                 put = Change(domain_key(name), domain_value(after), state.last, diff)
@@ -219,9 +225,12 @@ def _limits(wish: LimitsWish) -> dict[str, Any]:
     return found
 
 
-def _with(before: Domain, more: dict[str, Any]) -> Domain:
+def _with(before: Domain, more: dict[str, Any], now: float) -> Domain:
     limits = replace(before.limits, **more.get("limits", {}))
-    return replace(before, **{**more, "limits": limits})
+    after = replace(before, **{**more, "limits": limits})
+    if bool(after.quota) == bool(before.quota):
+        return after
+    return replace(after, quota_since=int(now - SKEW) if after.quota else 0.0)
 
 
 def _there(state: _State) -> Domain:

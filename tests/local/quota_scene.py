@@ -54,9 +54,9 @@ class Scene:
         """As the writer does."""
         return self.broken or deliver([parcel], self.root)[0]
 
-    async def set_domain(self, quota: Quota = ANY) -> None:
+    async def set_domain(self, quota: Quota = ANY, since: float = 0.0) -> None:
         bucket, key = Bucket(self.bus, subjects.DIRECTORY), domain_key(DOMAIN)
-        value = domain_value(Domain(DOMAIN, quota=quota))
+        value = domain_value(Domain(DOMAIN, quota=quota, quota_since=since))
         await self.directory.seen(key, await bucket.put(key, value))
 
     async def account(self, name: str, quota: Quota = ANY) -> Account:

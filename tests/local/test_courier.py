@@ -169,3 +169,18 @@ async def test_a_recipient_in_other_letters_has_no_mailbox(scene: Scene) -> None
     [outcome] = await scene.deliver("zoë@example.org")
     assert isinstance(outcome, Failed)
     assert outcome.status == "5.1.1"
+
+
+@pytest.mark.parametrize(
+    "to",
+    [("joe-x@example.org", "joe-y@example.org"), ("joe@example.org", "joe+lists@example.org")],
+)
+async def test_a_mailbox_that_several_recipients_lead_to_has_one_copy(
+    scene: Scene, to: tuple[str, ...]
+) -> None:
+    """On each try the same one, be its name as long as the other's or not."""
+    for _ in range(2):
+        assert await scene.deliver(*to, "ann@example.org") == [DELIVERED] * 3
+        [mail] = scene.mails("joe@example.org")
+        assert f"Delivered-To: {to[0]}\n".encode() in mail
+    assert len(scene.mails("ann@example.org")) == 1

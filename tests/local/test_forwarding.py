@@ -235,6 +235,55 @@ async def test_teams_that_name_each_other_reach_everybody_and_nobody_bounces(loc
     assert (await only(local)).record.waiting == (BOB,)
 
 
+async def test_a_forward_that_leads_back_goes_to_the_others_and_keeps_the_copy(
+    local: Local,
+) -> None:
+    await local.account(JOE, TEAM)
+    await local.alias(TEAM, JOE, BOB)
+    await local.put(JOE)
+    [left] = [held.record for held in await local.work()]
+    assert (left.waiting, left.channel) == ((BOB,), subjects.REMOTE)
+    assert len(local.mails(JOE)) == 1
+
+
+async def test_a_forward_that_leads_back_to_nobody_else_bounces_once(local: Local) -> None:
+    await local.account(JOE, TEAM)
+    await local.alias(TEAM, JOE)
+    await local.put(JOE)
+    [left] = [held.record for held in await local.work()]
+    assert (left.state, left.recipients[0].status) == (State.BOUNCE, "5.4.6")
+    assert len(local.mails(JOE)) == 1
+
+
+async def test_mail_for_a_catch_all_that_was_removed_waits(local: Local) -> None:
+    """It has been taken for somebody, and the directory can be put right."""
+    await local.domain("example.org", unknown="gone@example.org")
+    await local.deliver("whoever@example.org")
+    held = await only(local)
+    assert held.record.waiting == ("gone@example.org",)
+    [outcome] = await local.deliver("gone@example.org", body=held.payload)
+    assert isinstance(outcome, Deferred)
+    assert outcome.status == "4.3.5"
+
+
+async def test_catch_alls_of_two_domains_that_name_each_other_bounce_once(local: Local) -> None:
+    await local.domain("example.org", unknown="x@far.example.org")
+    await local.domain("far.example.org", unknown="y@example.org")
+    await local.put("whoever@example.org")
+    [left] = [held.record for held in await local.work()]
+    assert (left.state, left.recipients[0].status) == (State.BOUNCE, "5.4.6")
+
+
+async def test_an_extension_at_an_alias_domain_stays_in_delivered_to(local: Local) -> None:
+    await local.deliver("Joe+Lists@other.example")
+    [path] = local.mails(JOE)
+    head = f"Return-Path: <{SENDER}>\nDelivered-To: Joe+Lists@example.org\n".encode()
+    assert path.read_bytes().startswith(head + BODY[:8])
+    await local.control.set("extensions", ("none",))
+    [outcome] = await local.deliver("joe+lists@other.example")
+    assert isinstance(outcome, Failed)
+
+
 async def test_a_bounce_that_loops_ends(local: Local) -> None:
     await local.alias("a@example.org", "b@example.org")
     await local.alias("b@example.org", "a@other.example", owner=ANN)

@@ -15,7 +15,7 @@ from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.record import CHUNK, Held, Priority, State, Wish
 
 LIST, JOE, ANN = "news@example.org", "joe@example.org", "ann@far.example"
-EVE = "eve@far.example"
+EVE, BOB = "eve@far.example", "bob@far.example"
 BOSS = "boss@far.example"
 NEWS = MailingList(LIST, BOSS, (JOE, ANN, JOE.upper()))
 TAKEN = Delivered(text="did_0+2+0/")
@@ -131,6 +131,33 @@ async def test_who_may_write(local: Local, posting: str, sender: str, taken: boo
     refused = Failed(text=text, status="5.7.2")
     assert await deliver(local, sender=sender) == (TAKEN if taken else refused)
     assert len(await local.queued()) == int(taken)
+
+
+async def test_what_a_verp_sender_posts_is_judged_as_at_rcpt(local: Local) -> None:
+    """There the sender has not been made one for this recipient yet."""
+    await local.add(replace(NEWS, posting=MEMBERS))
+    for box, left in (("ann", 0), ("eve", 1)):
+        await local.put(LIST, sender=f"{box}@far.example-@[]", mail_id="0" * 22 + box[0])
+        left_over = await local.work()
+        assert len([h for h in left_over if h.record.state is State.BOUNCE]) == left
+
+
+@pytest.mark.parametrize("posting", ["members", MODERATORS])
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_closed_list_takes_mail_of_a_list_that_is_known_to_it(
+    local: Local, posting: str, known: bool
+) -> None:
+    """Else the owner of that list is told, not the author."""
+    inner, by = "inner@example.org", (LIST,) if known else ()
+    await local.add(MailingList(inner, JOE, (*by, BOB), posting=posting, moderators=by))
+    await local.add(replace(NEWS, members=(inner,)))
+    await local.put(LIST)
+    [left] = [held.record for held in await local.work()]
+    if known:
+        assert (left.waiting, left.sender) == ((BOB,), "inner-return-@example.org-@[]")
+    else:
+        assert (left.state, left.recipients[0].status) == (State.BOUNCE, "5.7.2")
+        assert verp.owner(left.sender) == "news-return-@example.org"
 
 
 # --- the owner

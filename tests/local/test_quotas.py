@@ -12,7 +12,7 @@ from services.local.courier import LocalCourier
 from services.local.forwarding import Forwarding
 from services.local.writer import Writer
 from tests.fakes import MemoryBus
-from tests.local.quota_scene import Scene, scene_on
+from tests.local.quota_scene import DOMAIN, Scene, scene_on
 from tubepost import mailbox_count
 from tubepost.delivery import Mail
 from tubepost.directory_values import Account
@@ -21,6 +21,7 @@ from tubepost.outcome import Deferred, Delivered, Failed
 from tubepost.quota import Quota, Used
 from tubepost.resolver import Resolver
 from tubepost.subjects import Key
+from tubepost.tasks import background
 
 FULL = Deferred(text="user is over quota (#4.2.2)", status="4.2.2")
 DOMAIN_FULL = Deferred(text="domain is over quota (#4.2.2)", status="4.2.2")
@@ -65,23 +66,53 @@ async def test_without_a_quota_nothing_is_kept(scene: Scene) -> None:
 
 async def test_overquota_may_refuse(scene: Scene) -> None:
     await scene.control.set("overquota", ("refuse",))
-    ann = await scene.account("ann", Quota(10))
+    ann = await scene.account("ann", Quota(100))
     failed = Failed(text="user is over quota (#5.2.2)", status="5.2.2")
-    assert await scene.deliver(ann) == failed
-    await scene.set_domain(Quota(10))
+    assert [await scene.deliver(ann) for _ in range(2)] == [None, failed]
+    await scene.set_domain(Quota(150))
     bob = await scene.account("bob")
     failed = Failed(text="domain is over quota (#5.2.2)", status="5.2.2")
     assert await scene.deliver(bob) == failed
 
 
-async def test_the_courier_gives_each_recipient_its_outcome(scene: Scene) -> None:
-    ann, bob = await scene.account("ann", Quota(10)), await scene.account("bob")
+@pytest.mark.parametrize("overquota", ["defer", "refuse"])
+async def test_a_mail_that_never_fits_is_refused_at_once(scene: Scene, overquota: str) -> None:
+    await scene.control.set("overquota", (overquota,))
+    ann = await scene.account("ann", Quota(100))
+    assert await scene.deliver(ann) is None
+    failed = Failed(text="mail is bigger than the quota of the user (#5.2.3)", status="5.2.3")
+    assert await scene.deliver(ann, 101) == failed
+    await scene.set_domain(Quota(90))
+    failed = Failed(text="mail is bigger than the quota of the domain (#5.2.3)", status="5.2.3")
+    assert await scene.deliver(ann, 91) == failed
+    assert await scene.deliver(await scene.account("bob"), 91) == failed
+
+
+async def test_a_mailbox_that_two_recipients_lead_to_is_booked_once(scene: Scene) -> None:
+    ann = await scene.account("ann", Quota(1000))
+    boxes = (f"ann-{letter}@{DOMAIN}" for letter in "abc")
+    mail = Mail(Key(0, "m1", "0"), "", tuple(boxes), "", b"Hi.\r\n", 1, 0.0)
+    writer = Writer(scene.root)
+    async with background(writer.run()):
+        outcomes = await courier_of(scene, writer).deliver(mail)
+    assert set(outcomes.values()) == {Delivered(text="did_1+0+0/")}
+    [path] = scene.mails(ann)
+    assert there(scene, ann) == Used(path.stat().st_size, 1)
+    assert scene.size_file(ann)[1:] == ["0 0", f"{path.stat().st_size} 1"]
+
+
+def courier_of(scene: Scene, writer: Writer) -> LocalCourier:
+    """With the scene's quotas."""
     resolver = Resolver(scene.directory, scene.control)
-    store = MailStore(scene.bus, 2)
-    forwarding = Forwarding(store, scene.directory, scene.control, scene.clock)
-    courier = LocalCourier(resolver, scene.root, Writer(scene.root), forwarding, scene.quotas)
+    forwarding = Forwarding(MailStore(scene.bus, 2), scene.directory, scene.control, scene.clock)
+    return LocalCourier(resolver, scene.root, writer, forwarding, scene.quotas)
+
+
+async def test_the_courier_gives_each_recipient_its_outcome(scene: Scene) -> None:
+    ann, bob = await scene.account("ann", Quota(0, 1)), await scene.account("bob")
+    assert await scene.deliver(ann) is None
     mail = Mail(Key(0, "m1", "0"), "", (ann.address, bob.address), "", b"Hi.\r\n", 1, 0.0)
-    outcomes = await courier.deliver(mail)
+    outcomes = await courier_of(scene, Writer(scene.root)).deliver(mail)
     assert outcomes == {ann.address: FULL, bob.address: Delivered(text="did_1+0+0/")}
 
 
@@ -163,6 +194,20 @@ async def test_a_domain_is_counted_over_what_was_there_before(scene: Scene) -> N
     await scene.set_domain(Quota(1000))
     assert await scene.deliver(ann, 401) == DOMAIN_FULL
     assert await scene.deliver(ann, 400) is None
+
+
+async def test_a_domain_that_had_no_quota_for_a_while_is_counted_anew(scene: Scene) -> None:
+    """So are its accounts that have none of their own: nobody booked what came meanwhile."""
+    await scene.set_domain(Quota(1000))
+    ann = await scene.account("ann")
+    assert await scene.deliver(ann, 100) is None
+    await scene.set_domain()
+    assert await scene.deliver(ann, 800) is None
+    scene.clock.advance(10)
+    await scene.set_domain(Quota(1000), since=scene.clock())
+    assert await scene.deliver(ann, 101) == DOMAIN_FULL
+    assert await scene.deliver(ann, 100) is None
+    assert scene.size_file(ann) == ["0S", "900 2", "100 1"]
 
 
 async def test_a_full_domain_is_counted_again_once_its_count_is_old(scene: Scene) -> None:

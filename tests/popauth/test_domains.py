@@ -1,6 +1,7 @@
 """Domains: other names, limits, what is counted; and that nothing passes a change by."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -68,6 +69,24 @@ async def test_a_domain_becomes_another_name_and_one_of_its_own_again(real: Offi
     await domains.change("b.example", DomainWish(alias_of=""))
     assert (await domains.get("c.example"))[1].domains == 0
     await real.accounts.add_account("ann@b.example", PASSWORD)
+
+
+async def test_a_domain_knows_since_when_it_has_had_a_quota(real: Office) -> None:
+    """What was counted before says nothing: no one booked what came in between."""
+    began = time.time()
+    await real.desk.domains.add("example.org")
+
+    async def since(quota: str) -> float:
+        await real.desk.domains.change("example.org", DomainWish(quota=quota))
+        changed, _ = await real.desk.domains.get("example.org")
+        return changed.quota_since
+
+    first = await since("1G")
+    assert began - 10 < first <= time.time()
+    assert (await since("2G"), await since("NOQUOTA")) == (first, 0.0)
+    assert await since("2G") >= first
+    [last, *_] = await real.desk.history.of_domains(["example.org"], 0, 100)
+    assert last.diff == "quota: NOQUOTA -> 2147483648S"
 
 
 async def test_what_a_domain_is_set_to(real: Office) -> None:

@@ -106,6 +106,20 @@ def test_over_quota(used: int, size: int, refused: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (125, "452 user is over quota (#4.2.2)"),
+        (126, "552 mail is bigger than the quota of the user (#5.2.3)"),
+    ],
+)
+def test_what_never_fits_is_refused_at_once(size: int, text: str) -> None:
+    """SIZE counts CRLF: what is a little bigger may fit as it is stored."""
+    assert reply(facts(quota=Quota(100), size=size)) == text
+    of_domain = text.replace("user", "domain")
+    assert reply(facts(domain_quota=Quota(100), size=size)) == of_domain
+
+
+@pytest.mark.parametrize(
     ("text", "answer"),
     [
         ("go away", "451 go away"),

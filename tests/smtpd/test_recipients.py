@@ -183,12 +183,9 @@ async def test_mail_for_another_name_of_a_domain_lies_in_the_mailbox(
         courier = LocalCourier(resolver, tmp_path, writer, forwarding)
         outcomes = await courier.deliver(mail)
     assert [type(outcome) for outcome in outcomes.values()] == [Delivered, Delivered]
-    stored = [path.read_text() for path in (tmp_path / "o/joe/Maildir/new").iterdir()]
-    tops = sorted(text.splitlines()[:2] for text in stored)
-    assert tops == [
-        ["Return-Path: <kim@far.example>", f"Delivered-To: {name}@o.example"]
-        for name in ("joe-x", "joe")
-    ]
+    [stored] = [path.read_text() for path in (tmp_path / "o/joe/Maildir/new").iterdir()]
+    top = ["Return-Path: <kim@far.example>", "Delivered-To: joe@o.example"]
+    assert stored.splitlines()[:2] == top
 
 
 @pytest.mark.parametrize(

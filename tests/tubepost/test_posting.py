@@ -10,7 +10,7 @@ from tubepost.posting import NO_REPORTS, NOT_ALLOWED, may_post, why_not
 TALK = MailingList(
     "talk@o.example",
     "owner@o.example",
-    members=("Ann@far.example", '"a b"@far.example', "zoë@far.example"),
+    members=("Ann@far.example", "News@o.example", '"a b"@far.example', "zoë@far.example"),
     moderators=("kim@far.example",),
 )
 
@@ -25,6 +25,12 @@ TALK = MailingList(
         ("who@far.example", {OPEN}),
         ("ann@near.example", {OPEN}),
         ("owner@o.example", {OPEN}),
+        ("news-return-ann=far.example@O.example", {OPEN, MEMBERS}),
+        ("news-return-17-talk=o.example@o.example", {OPEN, MEMBERS}),
+        ("kim-return-@far.example", {OPEN, MEMBERS, MODERATORS}),
+        ("news-return-@far.example", {OPEN}),
+        ("-return-news@o.example", {OPEN}),
+        ("news-returns-@o.example", {OPEN}),
         ('"', {OPEN}),
         ("", set()),
         ("#@[]", set()),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tubepost import verp
-from tubepost.address import AddressError, parse_address
+from tubepost.address import Address, AddressError, parse_address
 
 LIST = "list-@host.example-@[]"
 
@@ -31,6 +31,21 @@ LIST = "list-@host.example-@[]"
 )
 def test_the_sender_of_a_copy(sender: str, recipient: str, copy: str) -> None:
     assert verp.sender_for(sender, recipient) == copy
+
+
+@given(st.sampled_from(["list-", "a b", "x"]), st.sampled_from(["joe", '"joe blow"', "J"]))
+def test_whose_a_copy_is(box: str, name: str) -> None:
+    sender = str(Address(box, "host.example"))
+    made = verp.sender_for(sender + verp.ENDING, f"{name}@far.example")
+    assert made != sender
+    assert verp.owner_for(made, f"{name}@far.example") == sender
+    assert verp.owner_for(made, f"{name}@FAR.example") == sender
+    assert verp.owner_for(made, "ann@far.example") == made
+
+
+@pytest.mark.parametrize("sender", ["", "#@[]", "joe=far.example@host.example", "joe@far.example"])
+def test_what_is_no_copy_is_the_sender_s(sender: str) -> None:
+    assert verp.owner_for(sender, "joe@far.example") == sender
 
 
 def senderadd(sender: str, recipient: str) -> str:
