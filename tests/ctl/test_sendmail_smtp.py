@@ -50,3 +50,13 @@ def test_where_lines_end_in_crlf_nothing_else_ends_a_mail(
     assert b"502" not in heard(b"body" + mark + smuggled + b".\r\n"[:0], b"\r\n")
     assert [recipients for _, recipients in sent] == [["ann@far.example"]]
     assert b"boss@o.example" in sent[0][0]
+
+
+def test_more_recipients_than_a_request_can_name_is_said_for_good() -> None:
+    """As temporary trouble it would be tried again for ever."""
+    lines = ["EHLO x", "MAIL FROM:<joe@o.example>"]
+    lines += [f"RCPT TO:<somebody.{n}@far.example>" for n in range(3000)]
+    dialogue = "\n".join([*lines, "DATA", "x", ".", "QUIT", ""]).encode()
+    out = io.BytesIO()
+    Dialogue(io.BytesIO(dialogue), out, "o.example").run()
+    assert out.getvalue().splitlines()[-2].startswith(b"554 so many recipients are too many")
