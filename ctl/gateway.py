@@ -109,7 +109,9 @@ async def _passed_on(client: httpx.AsyncClient, base: str, request: Request) -> 
     headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
     url = httpx.URL(base).copy_with(raw_path=_target(request))
     try:
-        asked = client.build_request(request.method, url, headers=headers, content=request.stream())
+        has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers.keys())
+        content = request.stream() if has_body else b""  # passed on as it comes, never held
+        asked = client.build_request(request.method, url, headers=headers, content=content)
         answer = await client.send(asked, stream=True)
     except httpx.HTTPError as error:
         return problem(503, f"the service does not answer: {error!r}")

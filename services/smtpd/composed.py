@@ -22,6 +22,10 @@ _OURS = frozenset({"from", "to", "cc", "bcc", "reply-to", "subject", "mime-versi
 _ADDRESSES = frozenset({b"from", b"to", b"cc", b"bcc", b"reply-to"})
 _HOST = "localhost"
 
+MOST_ADDRESSES = 40_000
+MOST_TEXT = 10_000
+"""Characters of a field that names people, and of another."""
+
 
 class Attachment(BaseModel):
     """A file that goes with the mail. `content`: base64."""
@@ -56,6 +60,7 @@ class NewMail(BaseModel):
 def composed(new: NewMail) -> bytes:
     """With LF line ends, and Bcc still among the fields. Raises BadInput."""
     given = {name: value for name, value in _fields(new) if value}
+    _check_size(given)
     wanted = {name.lower().encode(): _found(value) for name, value in given.items() if _has(name)}
     wide = not all(str(address).isascii() for found in wanted.values() for address in found)
     mail = EmailMessage(policy=SMTP.clone(linesep="\n", cte_type="7bit", utf8=wide))
@@ -68,6 +73,16 @@ def composed(new: NewMail) -> bytes:
         raise BadInput(f"this cannot be made a mail: {error}") from error
     _check(parts(text), [name.lower().encode() for name in mail], wanted)
     return text
+
+
+def _check_size(given: dict[str, str]) -> None:
+    """The standard library takes the square of a field's length: 160 KB were 10 s."""
+    for name, value in given.items():
+        most = MOST_ADDRESSES if _has(name) else MOST_TEXT
+        if len(value) > most:
+            raise BadInput(f"{name} has {len(value)} characters; {most} is the most")
+    if sum(map(len, given.values())) > 2 * MOST_ADDRESSES:
+        raise BadInput(f"the fields have more than {2 * MOST_ADDRESSES} characters together")
 
 
 def _has(name: str) -> bool:

@@ -239,6 +239,9 @@ async def test_a_mail_is_made_from_its_parts(smtpd: Smtpd, http: httpx.AsyncClie
         ({"reply-to": "=?utf-8?q?a=0aBcc:_eve@far.example?= <a@b.example>"}, "reply-to: "),
         ({"to": ["=?utf-8?q?eve@far.example=2C?= <a@b.example>"]}, "to: write names as plain text"),
         ({"to": ["eve@far.example, <a@b.example>"]}, "to: give each address by itself"),
+        ({"subject": "w " * 5001}, "Subject has 10002 characters; 10000 is the most"),
+        ({"bcc": ["somebody@far.example"] * 3000}, "Bcc has 65998 characters; 40000 is the most"),
+        ({"headers": {f"X{n}": "w" * 9999 for n in range(9)}}, "the fields have more than 80000"),
         ({"headers": {"Resent-To": "eve@far.example"}}, "Resent-To cannot be one of `headers`"),
     ],
 )
