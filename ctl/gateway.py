@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.background import BackgroundTask
 
 from ctl.services import SERVICES
-from tubepost.admin import problem
+from tubepost.admin import BodyLimit, problem
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
@@ -71,6 +71,7 @@ def create_gateway(
 ) -> FastAPI:
     """The app of the one port."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(BodyLimit)
     gateway = Gateway(addresses, client, processes)
 
     @app.get("/healthz", response_class=PlainTextResponse)
@@ -108,9 +109,9 @@ async def _passed_on(client: httpx.AsyncClient, base: str, request: Request) -> 
     headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
     url = httpx.URL(base).copy_with(raw_path=_target(request))
     try:
-        asked = client.build_request(
-            request.method, url, headers=headers, content=await request.body()
-        )
+        has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers.keys())
+        content = request.stream() if has_body else b""  # passed on as it comes, never held
+        asked = client.build_request(request.method, url, headers=headers, content=content)
         answer = await client.send(asked, stream=True)
     except httpx.HTTPError as error:
         return problem(503, f"the service does not answer: {error!r}")

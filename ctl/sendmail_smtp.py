@@ -27,6 +27,7 @@ class Dialogue:
         self._utf8 = False
         self._recipients: list[str] = []
         self._errors = 0
+        self._end = b"\n"
 
     def run(self) -> int:
         """Until QUIT or the end of input; 0."""
@@ -35,6 +36,7 @@ class Dialogue:
             line = self._in.readline(MAX_LINE)
             if not line.endswith(b"\n"):
                 return 0  # the client has gone, or sends no lines
+            self._end = b"\r\n" if line.endswith(b"\r\n") else b"\n"
             verb, _, argument = line.decode("utf-8", "surrogateescape").strip().partition(" ")
             if verb.upper() == "QUIT":
                 self._reply(f"221 {self._host}")
@@ -105,15 +107,21 @@ class Dialogue:
             self._reply(f"554 {error} (#5.6.0)" if 400 <= error.status < 500 else f"451 {error}")
 
     def _text(self) -> bytes | None:
-        """The mail, dots taken off; None where the input ends before the mail does."""
+        """The mail, dots taken off; None where the input ends before the mail does.
+
+        Lines end as the one with DATA did. Where that was CRLF, a dot between other line ends ends
+        nothing: what stands behind would be obeyed as commands (SMTP smuggling).
+        """
         lines: list[bytes] = []
+        begins = True
         while True:
             line = self._in.readline()
             if not line.endswith(b"\n"):
                 return None
-            if line in (b".\n", b".\r\n"):
+            if begins and line in (b"." + self._end, b".\r\n"):
                 return b"".join(lines)
-            lines.append(line.removeprefix(b"."))
+            lines.append(line.removeprefix(b".") if begins else line)
+            begins = line.endswith(self._end)
 
     def _reset(self, _argument: str) -> None:
         self._forget()

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tubepost import __name__ as product
 from tubepost import maillog
@@ -71,8 +72,38 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 """What every resource may answer besides, for OpenAPI."""
 
+MOST_BODY = 2 << 20
+"""Octets of a body: more than the longest list takes. It is read before anybody is asked for a
+token, and a user changes his own password without one."""
+
+MESSAGES = "/v1/messages"
+"""Mails come here: it has a limit of its own, and reads nothing before it has seen a token."""
+
 Tokens = Callable[[str], Principal | None]
 """Whose token a text is, of those that are not the admin's."""
+
+
+class BodyLimit:
+    """ASGI middleware: 413 to whoever sends more than `MOST_BODY`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == MESSAGES:
+            await self._app(scope, receive, send)
+            return
+        size = 0
+
+        async def limited() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MOST_BODY:
+                raise HTTPException(413, f"a request has {MOST_BODY} octets at most; send less")
+            return message
+
+        await self._app(scope, limited, send)
 
 
 class Health:
@@ -92,6 +123,7 @@ def create_app(health: Health, token: str, durability: str = "unverified") -> Fa
     app.state.token = token
     app.state.tokens = _no_others
     app.state.before_metrics = []
+    app.add_middleware(BodyLimit)
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:

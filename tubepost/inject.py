@@ -5,6 +5,7 @@ stay as they were written, octet for octet. Resent-... fields make it a mail sen
 what is looked at (RFC 5322 3.6.6).
 """
 
+import re
 from dataclasses import dataclass
 from email.header import Header
 
@@ -15,6 +16,9 @@ from tubepost.mail_header import Field, Parts, parts, unix_form
 from tubepost.trace_headers import rfc5322_date
 
 _TAKEN_OUT = (b"return-path", b"bcc", b"resent-bcc", b"content-length")
+_OF_MAILBOX_FILE = re.compile(rb"\A(?:>?From [^\n]*\n)+")
+"""No field, so it would begin the body, and Bcc would stand there for all to read."""
+
 _RECIPIENTS = (b"to", b"cc", b"bcc")
 _RESENT = tuple(
     b"resent-" + name
@@ -46,6 +50,7 @@ def injected(raw: bytes, author: Author, *, now: float, mark: str) -> Injected:
     would be left out, or hear more than he should.
     """
     text = unix_form(raw)
+    text = _OF_MAILBOX_FILE.sub(b"", text, 1)
     mail = parts(text if text.endswith(b"\n") else text + b"\n")
     resent = mail.has(*_RESENT)
     prefix = b"resent-" if resent else b""

@@ -54,16 +54,17 @@ def parts(text: bytes) -> Parts:
     So does a line of nothing but blanks: what stands behind it must not become a field elsewhere.
     """
     fields: list[Field] = []
-    at = 0
+    name, begin, at = b"", 0, 0
     while at < len(text):
         end = text.find(b"\n", at) + 1 or len(text)
         line = text[at:end]
-        name = _NAME.match(line)
-        if name:
-            fields.append(Field(name[1].lower(), line))
-        elif line[:1] in (b" ", b"\t") and line.strip() and fields:
-            fields[-1] = Field(fields[-1].name, fields[-1].octets + line)
-        else:
-            return Parts(tuple(fields), text[end:] if not line.strip() else text[at:])
+        found = _NAME.match(line)
+        is_more = bool(name) and line[:1] in (b" ", b"\t") and bool(line.strip())
+        if not is_more:
+            if name:  # only now: a field put together line by line costs the square of its lines
+                fields.append(Field(name, text[begin:at]))
+            if not found:
+                return Parts(tuple(fields), text[end:] if not line.strip() else text[at:])
+            name, begin = found[1].lower(), at
         at = end
-    return Parts(tuple(fields), b"")
+    return Parts((*fields, Field(name, text[begin:])) if name else (), b"")

@@ -117,6 +117,17 @@ class MailStore:
         await self._create(key, first, body)
         return key
 
+    async def claim(self, mail_id: str, body: bytes) -> bool:
+        """Whether this body, of several messages, is the one that the mail has or is to get.
+
+        Of several that come under one id the first has it, and may go on to `accept`. Not so: the
+        mail has another, or has had one and is gone. A repeat has its own. Raises Unavailable.
+        """
+        subject, begin = subjects.body_chunk(mail_id, 0), body[: record.CHUNK]
+        await patiently(lambda: self._bus.append(subject, begin, msg_id=subject))
+        stored = await self._bus.read(subjects.MAIL, subject, leader=True)
+        return stored is not None and stored.data == begin
+
     async def _put_body(self, mail_id: str, body: bytes, *, first: int = 0) -> int:
         """Stores the chunks of a body; returns how many. A failure leaves orphans, never a mail."""
         starts = range(0, max(len(body), 1), record.CHUNK)

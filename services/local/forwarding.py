@@ -5,6 +5,7 @@ twice, even where what it stored has been delivered meanwhile; later only Recipi
 """
 
 import hashlib
+import re
 from dataclasses import replace
 
 from services.local.branches import did
@@ -20,10 +21,10 @@ from tubepost.local_values import SRSDOMAIN, SRSSECRET
 from tubepost.mailstore import MailStore
 from tubepost.outcome import Deferred, Delivered, Failed, Outcome
 from tubepost.ports import Clock
-from tubepost.record import Envelope
+from tubepost.record import CHUNK, Envelope
 from tubepost.resolution import Forward, Resolution
 from tubepost.routing import route
-from tubepost.subjects import LOCAL, Key
+from tubepost.subjects import LOCAL
 from tubepost.trace_headers import delivered_to, delivered_to_in
 
 LOOPING = Failed(
@@ -36,13 +37,21 @@ UNREADABLE = Deferred(
 )
 
 
-def derived_id(key: Key, name: str) -> str:
+_MADE = re.compile(r".{23}f([0-9a-f]{10})[0-9a-f]{14}")
+
+
+def derived_id(mail_id: str, name: str) -> str:
     """The id of a mail made from another: as long after many hops as after one.
 
-    It begins as the original's does, so that their events share a subject.
+    It begins as the original's does, so that their events share a subject. However a mail came to
+    an address of ours, what that makes of it has one id, and so is made once: aliases that name
+    each other would make a mail for each way through them, n! of one. A report is a mail of its
+    own, each with what is made of it.
     """
-    made = hashlib.sha256(f"{key.mail_id}.{key.unit}.{name.lower()}".encode()).hexdigest()
-    return f"{key.mail_id[:23]}f{made[:24]}"
+    made = _MADE.fullmatch(mail_id)
+    tree = made[1] if made else hashlib.sha256(mail_id.encode()).hexdigest()[:10]
+    own = hashlib.sha256(f"{tree} {name.lower()}".encode()).hexdigest()[:14]
+    return f"{mail_id[:23]}f{tree}{own}"
 
 
 class Forwarding:
@@ -139,8 +148,10 @@ class Forwarding:
         `name` tells it from all others that `mail` makes: the action's name and the address.
         `source`: forward or list. Raises Unavailable and StoreFull: a retry is safe.
         """
-        now, new_id = self._clock(), derived_id(mail.key, name)
+        now, new_id = self._clock(), derived_id(mail.key.mail_id, name)
         routes = [route(address, self._directory.domains) for address in envelope.recipients]
+        if len(body) > CHUNK and not await self._store.claim(new_id, body):
+            return new_id  # it has come another way before
         await self._store.accept(
             envelope, routes, body, mail_id=new_id, now=now, priority=mail.priority
         )

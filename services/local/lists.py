@@ -65,7 +65,7 @@ class Lists:
         wide = mail.smtputf8 or not all(map(str.isascii, (*members, address)))
         envelope = Envelope(list_mail.sender(mailing_list), members, smtputf8=wide)
         body = delivered_to(address) + list_mail.copy(mailing_list, mail.body)
-        bulk, name = replace(mail, priority=Priority.BULK), _name(address, members, body)
+        bulk, name = replace(mail, priority=Priority.BULK), _name(address, members)
         try:
             await self._forwarding.submit(bulk, envelope, body, name, source="list")
         except StoreFull:
@@ -75,12 +75,12 @@ class Lists:
         return Delivered(text=did(forwards=len(members)))
 
 
-def _name(address: str, members: tuple[str, ...], body: bytes) -> str:
+def _name(address: str, members: tuple[str, ...]) -> str:
     """What a retry has again, so that it stores nothing twice: not even where the list has changed
     meanwhile. But what lies in several messages must not be put together from two versions.
     """
     name = f"post {address}"
     rows = 2 * len(json.dumps(members)) + ROW * len(members)
-    if len(body) <= CHUNK and rows <= CHUNK:
+    if rows <= CHUNK:
         return name
-    return f"{name} {hashlib.sha256(repr(members).encode() + body).hexdigest()}"
+    return f"{name} {hashlib.sha256(repr(members).encode()).hexdigest()}"

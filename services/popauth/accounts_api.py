@@ -22,7 +22,7 @@ from services.popauth.models import (
     QuotaShown,
 )
 from tubepost.address import AddressError
-from tubepost.admin import Who, open_to_all, open_to_domains
+from tubepost.admin import Who, open_to_all, open_to_domains, require_admin
 from tubepost.directory_values import HOLD, LOCKED, MUST_CHANGE, NO_POP, NO_RELAY, NO_SMTP, Account
 from tubepost.quota import parse_quota
 
@@ -59,6 +59,8 @@ def _add_many(routes: APIRouter, desk: Desk) -> None:
     @routes.post("/accounts", status_code=201, summary="Add an account")
     async def add_account(new: NewAccount, who: Who) -> AddressName:
         desk.check(who, new.address)
+        if new.old_mail:  # it may be that of a tenant who had the domain before
+            require_admin(who)
         quota = None if new.quota is None else parse_quota(new.quota)
         wish = Wish(new.name, quota, new.old_mail)
         added = await desk.accounts.add_account(new.address, new.password, wish, who.name)

@@ -1,12 +1,13 @@
 """smtpd's resources under /v1: giving it a mail over HTTP."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, ValidationError
 
 from services.smtpd.composed import NewMail, composed
@@ -23,6 +24,7 @@ from tubepost.mail_header import unix_form
 from tubepost.record import Envelope, Wish
 from tubepost.resolution import Refuse
 from tubepost.resolver import Resolver
+from tubepost.trace_headers import MAX_HOPS, hops
 
 _BODIES = {
     "required": True,
@@ -31,6 +33,9 @@ _BODIES = {
         "application/json": {"schema": NewMail.model_json_schema()},
     },
 }
+
+
+_SLACK = 65_536
 
 
 class Queued(BaseModel):
@@ -64,6 +69,26 @@ class Door:
         await self._check(envelope.recipients)
         source = Source("http", client, "", "admin", "HTTP")
         return Queued(id=(await self._intake.accept(envelope, body, source)).mail_id)
+
+    async def body(self, request: Request) -> bytes:
+        """What was sent, unless it is more than any mail: base64 and JSON may double one."""
+        limit = self._control.get(smtp_values.DATABYTES)
+        found = bytearray()
+        async for block in request.stream():
+            found += block
+            if limit and len(found) > 2 * limit + _SLACK:
+                raise HTTPException(413, f"that is too much: databytes allows {limit} octets")
+        return bytes(found)
+
+    def judged(self, raw: bytes) -> bytes:
+        """With LF line ends. Raises BadInput for a header that smtpd would refuse, too."""
+        text, limit = unix_form(raw), self._control.get(smtp_values.MAXHEADER)
+        header, end, _ = (b"\n" + text[: limit + 1]).partition(b"\n\n")
+        if len(text) > limit and not end:
+            raise BadInput(f"the header has more octets than the {limit} that maxheader allows")
+        if hops(header[1:].replace(b"\n", b"\r\n")) >= MAX_HOPS:
+            raise BadInput("too many hops, this mail is looping")
+        return text
 
     def completed(self, raw: bytes, sender: str) -> Injected:
         """The mail as `sendmail -t` would send it."""
@@ -99,18 +124,22 @@ def router(intake: Intake, control: Control, directory: Directory) -> APIRouter:
 
         `extract`: the header says who gets it besides, and is completed, as by `sendmail -t`.
         """
-        raw = await request.body()
+        raw = await door.body(request)
         is_json = request.headers.get("content-type", "").partition(";")[0] == "application/json"
         if is_json:
-            new = _parsed(raw)
-            raw, extract = composed(new), True
+            new = await asyncio.to_thread(_parsed, raw)
+            raw, extract = await asyncio.to_thread(composed, new), True
             sender = _sender_of(new) if sender is None else sender
         if sender is None:
             raise BadInput("query.sender: say who gets bounces; empty = nobody")
         sender = verp.parse_sender(sender) if sender else ""
-        to = [parse_address(text, utf8=True) for text in recipient]
-        mail = door.completed(raw, sender) if extract else Injected(unix_form(raw), ())
-        to += [parse_address(text, utf8=True) for text in mail.recipients]
+        to = [parse_address(each, utf8=True) for each in recipient]
+        text = door.judged(raw)
+        if extract:
+            mail = await asyncio.to_thread(door.completed, text, sender)
+        else:
+            mail = Injected(text, ())
+        to += [parse_address(each, utf8=True) for each in mail.recipients]
         client = request.client.host if request.client else "unknown"
         return await door.take(_envelope(sender, to, wishes), mail.text, client)
 

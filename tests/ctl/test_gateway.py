@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ctl.gateway import create_gateway, joined
 from ctl.services import SERVICES
+from tubepost.admin import MOST_BODY
 
 
 def text_of(requests: int, user: str = "plain") -> str:
@@ -96,7 +97,7 @@ class Behind(httpx.AsyncBaseTransport):
         if request.url.path == "/metrics":
             return httpx.Response(200, text=f'# TYPE up gauge\nup{{name="{name}"}} 1\n')
         self.asked.append(request)
-        said = {"service": name, "body": request.content.decode()}
+        said = {"service": name, "body": (await request.aread()).decode()}
         headers = {"X-Kept": "yes", "Content-Type": "application/json"}
         stream = httpx.ByteStream(json.dumps(said).encode())  # as from a socket: to be read once
         return httpx.Response(207, stream=stream, headers=headers)
@@ -163,6 +164,23 @@ async def test_a_change_of_a_part_comes_through(gateway: httpx.AsyncClient, behi
     answer = await gateway.patch("/v1/accounts/ann@example.org", json={"smtp": False})
     assert json.loads(answer.json()["body"]) == {"smtp": False}
     assert [asked.method for asked in behind.asked] == ["PATCH"]
+
+
+async def test_a_stranger_cannot_fill_the_memory(gateway: httpx.AsyncClient) -> None:
+    """Whose token it is only the service knows."""
+    answer = await gateway.put("/v1/self/password", content=b" " * (MOST_BODY + 1))
+    assert answer.status_code == 413
+
+
+async def test_a_mail_is_not_held_in_memory(gateway: httpx.AsyncClient, behind: Behind) -> None:
+    """smtpd reads it once it has seen a token."""
+    behind.up.remove("smtpd")
+
+    async def blocks() -> AsyncIterator[bytes]:
+        pytest.fail("it was read")
+        yield b""
+
+    assert (await gateway.post("/v1/messages", content=blocks())).status_code == 503
 
 
 async def test_an_unknown_resource_is_a_problem_document(gateway: httpx.AsyncClient) -> None:

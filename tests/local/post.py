@@ -40,6 +40,7 @@ from tubepost.tasks import background
 
 PATIENCE = 10.0
 BODY = b"Received: x\r\nSubject: hello\r\n\r\nHi.\r\n"
+MAIL_ID = "m1".rjust(23, "0")
 SENDER = "ann@far.example"
 
 
@@ -104,7 +105,7 @@ class Local:
     async def deliver(
         self, *to: str, body: bytes = BODY, sender: str = SENDER, **more: object
     ) -> list[Outcome]:
-        mail = Mail(Key(0, "m1", "0"), sender, to, "", body, 1, 1.7e9, **more)  # type: ignore[arg-type]
+        mail = Mail(Key(0, MAIL_ID, "0"), sender, to, "", body, 1, 1.7e9, **more)  # type: ignore[arg-type]
         return list((await self.courier.deliver(mail)).values())
 
     async def put(self, to: str, *, sender: str = SENDER, mail_id: str = "0" * 22 + "a") -> Held:

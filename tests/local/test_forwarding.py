@@ -2,21 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from services.local.forwarding import derived_id
-from tests.local.post import BODY, SENDER, Local, running
+from tests.local.post import BODY, MAIL_ID, SENDER, Local, running
 from tests.tubepost.telling import Told
 from tubepost import subjects
+from tubepost.delivery import Mail
 from tubepost.errors import StoreFull, Unavailable
 from tubepost.nats_bus import NatsBus
 from tubepost.outcome import Deferred, Delivered, Failed
-from tubepost.record import INLINE_LIMIT, Held, Priority, State, Wish
-from tubepost.subjects import Key
+from tubepost.record import CHUNK, INLINE_LIMIT, Held, Priority, State, Wish
 from tubepost.trace_headers import MAX_HOPS
 
 JOE, ANN, BOB = "joe@example.org", "ann@example.org", "bob@elsewhere.example"
@@ -95,7 +94,7 @@ async def test_it_is_told_as_an_event_and_in_the_log(bus: NatsBus, tmp_path: Pat
     [event] = told.events
     [line] = [line for line in lines if line["event"] == "mail.accepted"]
     for said in (event, line):
-        assert (said["source"], said["forward_of"], said["sender"]) == ("forward", "m1", SENDER)
+        assert (said["source"], said["forward_of"], said["sender"]) == ("forward", MAIL_ID, SENDER)
         assert (list(said["recipients"]), said["size"]) == ([BOB], held.record.size)
     assert (event["event"], event["mail"], line["mail_id"]) == (
         "accepted", held.key.mail_id, held.key.mail_id,
@@ -103,15 +102,37 @@ async def test_it_is_told_as_an_event_and_in_the_log(bus: NatsBus, tmp_path: Pat
 
 
 async def test_ids_are_as_long_after_many_hops_and_share_a_subject_with_the_first() -> None:
-    first = Key(0, "018bcfe56800000000abcde", "0")
+    first = "018bcfe56800000000abcde"
     ids = [derived_id(first, "forward a@x.y")]
     for hop in range(50):
-        ids.append(derived_id(Key(1, ids[-1], str(hop)), "forward a@x.y"))
+        ids.append(derived_id(ids[-1], f"forward a{hop}@x.y"))
     assert {len(i) for i in ids} == {48}
     assert len(set(ids)) == len(ids)
-    assert {subjects.mail_events(i) for i in ids} == {subjects.mail_events(first.mail_id)}
-    assert ids[0] == derived_id(replace(first, shard=7), "forward A@X.Y"), "wherever it lies"
-    assert ids[0] != derived_id(replace(first, unit="1"), "forward a@x.y")
+    assert {subjects.mail_events(i) for i in ids} == {subjects.mail_events(first)}
+    assert ids[0] == derived_id(first, "forward A@X.Y")
+
+
+async def test_one_address_makes_one_mail_of_another_whichever_way_that_came() -> None:
+    first = "018bcfe56800000000abcde"
+    ways = [derived_id(first, f"forward {name}@x.y") for name in "ab"]
+    assert len({derived_id(way, "forward c@x.y") for way in ways}) == 1
+    reports = [f"{first}b0n0", f"{first}b1n0", f"{ways[0]}b0n0"]
+    assert len({derived_id(mail, "forward c@x.y") for mail in (first, *reports)}) == 4
+
+
+async def test_a_big_mail_that_comes_two_ways_is_sent_on_once_and_whole(local: Local) -> None:
+    """Its messages are never those of two versions: what it was for before stands in it."""
+    await local.alias("one@example.org", "all@example.org")
+    await local.alias("other@example.org", "all@example.org")
+    await local.alias("all@example.org", "far@far.example")
+    body = b"Subject: x\r\n\r\n" + b"y" * (2 * CHUNK) + b"\r\n"
+    await local.deliver("one@example.org", "other@example.org", body=body)
+    for held in await local.queued():
+        mail = Mail(held.key, SENDER, held.record.waiting, "", await local.queue.body(held), 1, 1e9)
+        assert [type(o) for o in (await local.courier.deliver(mail)).values()] == [Delivered]
+    [sent] = [h for h in await local.queued() if h.record.waiting == ("far@far.example",)]
+    whole = await local.queue.body(sent)
+    assert (len(whole), whole.endswith(body)) == (sent.record.size, True)
 
 
 # --- how often

@@ -260,7 +260,8 @@ async def test_two_lists_in_one_mail_are_two_mails(local: Local) -> None:
 async def test_what_lies_in_several_messages_is_never_of_two_versions(
     local: Local, large: str
 ) -> None:
-    """Another version of the list makes another mail then: half of each would be neither."""
+    """Another version of a long list makes another mail: half of each would be neither. Of a big
+    mail the first version counts."""
     body = BODY + b"x" * CHUNK if large == "body" else BODY
     count = 10_000 if large == "members" else 3
     members = tuple(f"member-number-{n}@host-{n % 500}.far.example" for n in range(count))
@@ -269,7 +270,8 @@ async def test_what_lies_in_several_messages_is_never_of_two_versions(
         await deliver(local, body=body)
     held = await local.queued()
     found = [await addresses(local, one) for one in held]
-    assert sorted(found, key=len) == [list(members[1:]), list(members)]
+    versions = {"body": [list(members)], "members": [list(members[1:]), list(members)]}
+    assert sorted(found, key=len) == versions[large]
 
 
 @pytest.mark.parametrize("error", [StoreFull("full"), Unavailable("away")])

@@ -169,6 +169,16 @@ async def test_a_stranger_hears_the_same_whatever_there_is(
     assert NOT_YOURS in answers.pop()
 
 
+async def test_old_mail_is_not_a_new_tenant_s(town: Office, http: httpx.AsyncClient) -> None:
+    """The domain may have been another's when the account was removed."""
+    joe = await token_for(town, "ours.example")
+    await http.delete("/v1/accounts/ann@ours.example", headers=joe)
+    new = {"address": "ann@ours.example", "password": PASSWORD}
+    answer = await http.post("/v1/accounts", json=new | {"old_mail": True}, headers=joe)
+    assert is_problem(answer, 403).startswith("this needs the admin token")
+    assert (await http.post("/v1/accounts", json=new, headers=joe)).status_code == 201
+
+
 async def test_another_name_is_no_way_in(town: Office, http: httpx.AsyncClient) -> None:
     """The token names a domain that stands for another: that one's addresses are not its own."""
     joe = await token_for(town, "other.example")

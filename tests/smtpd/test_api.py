@@ -2,17 +2,24 @@
 
 import email
 import email.policy
+import string
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.smtpd.api import router
+from services.smtpd.composed import NewMail, composed
 from tests.smtpd.running import Smtpd
+from tubepost.address import Address
 from tubepost.admin import Health, create_app
 from tubepost.errors import BadInput
-from tubepost.mail_header import unix_form
+from tubepost.inject import Author, injected
+from tubepost.mail_header import parts, unix_form
 
 TOKEN = {"Authorization": "Bearer secret"}
 TO_ANN = {"sender": "joe@example.org", "recipient": "ann@example.net"}
@@ -226,6 +233,16 @@ async def test_a_mail_is_made_from_its_parts(smtpd: Smtpd, http: httpx.AsyncClie
         ({"attachments": [{"name": "x", "type": "x", "content": ""}]}, "'x' is no type of a file"),
         ({"to": [], "bcc": []}, "no recipients: "),
         ({"to": ["a@b.example c@d.example"]}, "cannot read the addresses in "),
+        ({"subject": "=?utf-8?q?x=0aBcc:_eve@far.example?="}, "a field has an encoded word with "),
+        ({"subject": "=?utf-8?q?x=0d=0a=0d=0abody?= y"}, "a field has an encoded word with "),
+        ({"headers": {"X": "=?utf-8?b?eApCY2M6IGE=?= y"}}, "a field has an encoded word with "),
+        ({"reply-to": "=?utf-8?q?a=0aBcc:_eve@far.example?= <a@b.example>"}, "reply-to: "),
+        ({"to": ["=?utf-8?q?eve@far.example=2C?= <a@b.example>"]}, "to: write names as plain text"),
+        ({"to": ["eve@far.example, <a@b.example>"]}, "to: give each address by itself"),
+        ({"subject": "w " * 5001}, "Subject has 10002 characters; 10000 is the most"),
+        ({"bcc": ["somebody@far.example"] * 3000}, "Bcc has 65998 characters; 40000 is the most"),
+        ({"headers": {f"X{n}": "w" * 9999 for n in range(9)}}, "the fields have more than 80000"),
+        ({"headers": {"Resent-To": "eve@far.example"}}, "Resent-To cannot be one of `headers`"),
     ],
 )
 async def test_parts_that_make_no_mail(
@@ -235,3 +252,88 @@ async def test_parts_that_make_no_mail(
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith(detail)
     assert await smtpd.mails() == []
+
+
+async def test_a_recipient_that_is_not_ascii_is_himself(
+    smtpd: Smtpd, http: httpx.AsyncClient
+) -> None:
+    change = {"to": ["Ann <j\u00f6rg@far.example>"], "bcc": []}
+    answer = await http.post("/v1/messages", json=NEW | change, headers=TOKEN)
+    assert answer.status_code == 202
+    record, _, body = await smtpd.only_mail()
+    assert (record.waiting, record.smtputf8) == (("j\u00f6rg@far.example",), True)
+    assert "To: Ann <j\u00f6rg@far.example>\r\n".encode() in body
+
+
+NO_WORDS = "".join(c for c in string.printable if c.isprintable()) + "\u00e9\u2028\U0001f600"
+
+
+@given(
+    subject=st.text(st.sampled_from("=?utf-8qbQB_\r\n\t :aA0dDxX,@<>")) | st.text(NO_WORDS),
+    name=st.text(st.sampled_from('=?utf-8q_0aD2C,@<> x"')),
+)
+def test_whatever_a_form_was_filled_with_there_is_one_recipient(subject: str, name: str) -> None:
+    """What people write into forms becomes subjects and names."""
+    words = f"=?utf-8?q?{quote(subject, safe='').replace('%', '=')}?="
+    for text in (subject, words, f"{words} {words}"):
+        parts_of_it = {"from": "joe@o.example", "to": [f"{name} <ann@far.example>"]}
+        new = NewMail.model_validate(parts_of_it | {"subject": text, "headers": {"X-Form": text}})
+        try:
+            raw = composed(new)
+        except BadInput:
+            continue
+        mail = injected(raw, Author(Address("joe", "o.example"), "", "o.example"), now=0, mark="m")
+        assert mail.recipients == ("ann@far.example",)
+        assert not {field.name for field in parts(mail.text).fields} & {b"bcc", b"d", b"a"}
+
+
+@pytest.mark.parametrize("extract", [False, True])
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"Received: x\n" * 60 + b"Delivered-To: x\n" * 40 + b"\nx\n", "too many hops"),
+        (b"X: y\n" * 100_000 + b"\nx\n", "the header has more octets than"),
+        (b"X: y\n" + b" y\n" * 1_000_000 + b"\nx\n", "the header has more octets than"),
+    ],
+)
+async def test_what_smtpd_would_refuse_has_no_other_way_in(
+    smtpd: Smtpd, http: httpx.AsyncClient, content: bytes, detail: str, *, extract: bool
+) -> None:
+    params = TO_ANN | {"extract": str(extract)}
+    answer = await http.post("/v1/messages", params=params, content=content, headers=TOKEN)
+    assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (400, detail)
+    assert await smtpd.mails() == []
+
+
+async def test_a_header_as_big_as_it_may_be(smtpd: Smtpd, http: httpx.AsyncClient) -> None:
+    await smtpd.control.set("maxheader", ("1000",))
+    for over, status in ((0, 202), (1, 400)):
+        content = b"X:" + b"y" * (997 + over) + b"\n\n" + b"z" * 5000
+        answer = await http.post("/v1/messages", params=TO_ANN, content=content, headers=TOKEN)
+        assert answer.status_code == status
+
+
+async def test_more_than_any_mail_is_not_read_to_its_end(
+    smtpd: Smtpd, http: httpx.AsyncClient
+) -> None:
+    await smtpd.control.set("databytes", ("1000",))
+    read = 0
+
+    async def blocks() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(1000):
+            read += 1
+            yield b"x" * 10_000
+
+    answer = await http.post("/v1/messages", params=TO_ANN, content=blocks(), headers=TOKEN)
+    assert answer.status_code == 413
+    assert read < 20
+
+
+async def test_nothing_is_read_from_a_stranger(http: httpx.AsyncClient) -> None:
+    async def blocks() -> AsyncIterator[bytes]:
+        pytest.fail("it was read")
+        yield b""
+
+    answer = await http.post("/v1/messages", params=TO_ANN, content=blocks())
+    assert answer.status_code == 401

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from tubepost.admin import STATUS_OF, Health, create_app, protected
+from tubepost.admin import MOST_BODY, STATUS_OF, Health, create_app, open_to_all, protected
 from tubepost.errors import BadInput, Conflict, Exists, NotFound, StoreFull, Unavailable
 from tubepost.metrics import BUGS
 
@@ -42,7 +42,14 @@ def app_with(health: Health, token: str) -> FastAPI:
     async def counts(number: int) -> int:
         return number
 
+    own = open_to_all()
+
+    @own.put("/self")
+    async def of_all(new: dict[str, str]) -> int:
+        return len(new)
+
     app.include_router(router)
+    app.include_router(own)
     return app
 
 
@@ -162,3 +169,20 @@ async def test_what_is_not_there_is_a_problem_document(client: httpx.AsyncClient
     answer = await client.post("/healthz")
     assert answer.status_code == 405
     detail_of(answer)
+
+
+async def test_a_stranger_cannot_fill_the_memory(client: httpx.AsyncClient) -> None:
+    """A body is read before the token is looked at, and some resources want none."""
+    read = 0
+
+    async def blocks() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(100):
+            read += 1
+            yield b" " * (MOST_BODY // 10)
+
+    answer = await client.put("/v1/self", content=blocks())
+    assert answer.status_code == 413
+    assert detail_of(answer).startswith("a request has ")
+    assert read == 11
+    assert (await client.put("/v1/self", json={"a": "x" * (MOST_BODY - 100)})).json() == 1

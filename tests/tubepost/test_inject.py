@@ -45,6 +45,19 @@ def test_who_is_hidden_still_gets_it() -> None:
     assert mail.text.endswith(b"Cc: recipient list not shown: ;\n\nhi\n")
 
 
+def test_a_mail_out_of_a_mailbox_file_hides_the_same_people() -> None:
+    lines = b"From joe Thu Nov 23 19:00:00 2026\n>From ann Thu Nov 23 19:00:00 2026\n"
+    raw = b"To: a@b.c\nBcc: x@y.z\n\nFrom here on it is body\n"
+    assert inject(lines + raw) == inject(raw)
+    assert inject(raw).text.endswith(b"\n\nFrom here on it is body\n")
+
+
+def test_a_field_of_a_million_lines_costs_no_more_than_it_is_long() -> None:
+    """Put together line by line it took hours."""
+    field = b"Subject: s\n" + b" y\n" * 1_000_000
+    assert inject(b"To: a@b.c\n" + field + b"\nhi\n").text.endswith(field + b"\nhi\n")
+
+
 def test_a_mail_sent_on_is_judged_by_its_resent_fields() -> None:
     raw = b"Resent-To: new@x.y\nResent-Bcc: hid@x.y\nTo: old@x.y\nBcc: o@x.y\nDate: d\n\nhi\n"
     mail = inject(raw)
