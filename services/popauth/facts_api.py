@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Query
 
 from services.popauth import shown
 from services.popauth.desk import Desk
-from services.popauth.listing import PAGE, page
+from services.popauth.listing import PAGE
 from services.popauth.models import (
     AddressPage,
     AddressRow,
@@ -39,10 +39,10 @@ def _add_addresses(routes: APIRouter, desk: Desk) -> None:
     async def list_addresses(
         who: Who, domain: str = "", kind: AnyKind = "", after: str = "", limit: Limit = PAGE
     ) -> AddressPage:
-        rows = [await desk.listing.rows(name, kind) for name in desk.asked(who, domain)]
-        every = sorted((row for some in rows for row in some), key=lambda row: row.address)
-        found, further = page(every, after, limit)
-        return AddressPage(addresses=[AddressRow(**asdict(row)) for row in found], next=further)
+        """In the order of domains, then of names. A page may be short, or empty, before the end."""
+        found = await desk.listing.page(desk.asked(who, domain), kind, after, limit)
+        rows = [AddressRow(**asdict(row)) for row in found.rows]
+        return AddressPage(addresses=rows, next=found.further)
 
     @routes.get("/addresses/{address:path}", summary="What is at an address")
     async def get_address(address: str, who: Who) -> EntryShown:
