@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query
 
 from services.popauth import shown
+from services.popauth.addresses import no_domain
 from services.popauth.desk import Desk
 from services.popauth.listing import PAGE
 from services.popauth.models import (
@@ -40,7 +41,10 @@ def _add_addresses(routes: APIRouter, desk: Desk) -> None:
         who: Who, domain: str = "", kind: AnyKind = "", after: str = "", limit: Limit = PAGE
     ) -> AddressPage:
         """In the order of domains, then of names. A page may be short, or empty, before the end."""
-        found = await desk.listing.page(desk.asked(who, domain), kind, after, limit)
+        names = desk.asked(who, domain)
+        if domain and names[0] not in desk.directory.domains:
+            raise no_domain(names[0])
+        found = await desk.listing.page(names, kind, after, limit)
         rows = [AddressRow(**asdict(row)) for row in found.rows]
         return AddressPage(addresses=rows, next=found.further)
 
