@@ -6,7 +6,7 @@ import typer
 
 from ctl import account_import, directory_lines, output
 from ctl.asking import Address, Asking, asking
-from ctl.directory_pages import say_addresses, used
+from ctl.directory_pages import deliver_waiting, say_addresses, used
 from ctl.typed import FromStdin, Quota, password
 from tubepost.errors import BadInput
 from tubepost.quota import parse_quota
@@ -114,7 +114,7 @@ def quota(
     address: Address,
     quota: Quota = "",
 ) -> None:
-    """Show or set how much the mails of a mailbox may take; looked at when mail comes in."""
+    """Show or set how much the mails of a mailbox may take."""
     if quota:
         found = ask.api.put("accounts", address, "quota", json={"quota": str(parse_quota(quota))})
     else:
@@ -157,10 +157,14 @@ def hold(ask: Asking, address: Address) -> None:
 @accounts.command("release")
 @asking
 def release(ask: Asking, address: Address) -> None:
-    """End that; what waits is delivered at its next attempt."""
+    """End that; what waits is tried now (what waits for its extensions, at its next attempt)."""
     done = ask.api.patch("accounts", address, json={"hold": False})
+    box, _, domain = done["address"].rpartition("@")
+    names = (domain, *ask.api.get("domains", domain)["aliases"])
+    why = deliver_waiting(ask.api, [f"{box}@{name}" for name in names])
     ask.say(done, [f"mail for {address} is delivered"])
-    output.note(f"to try at once what waits: tubepost queue flush --recipient {address}")
+    if why:
+        output.note(why)
 
 
 @accounts.command("remove")

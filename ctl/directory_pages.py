@@ -1,12 +1,13 @@
 """The addresses of a domain, or of all, page after page: a domain may have 100,000."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ctl.asking import Asking
 from ctl.client import Api, Refused
+from ctl.queue_actions import flush
 
 PAGE = 10_000
-"""As many as there may be in one: the platform reads all of the domain for each."""
+"""As many as there may be in one: for each the platform asks for all names of the domain."""
 
 
 def addresses(api: Api, kind: str, domain: str) -> Iterator[str]:
@@ -24,6 +25,21 @@ def say_addresses(ask: Asking, kind: str, domain: str) -> None:
     """A line each, or one list."""
     found = addresses(ask.api, kind, domain)
     ask.say(list(found) if ask.json else None, found)
+
+
+def deliver_waiting(api: Api, recipients: Iterable[str]) -> str:
+    """Has mails that wait for them tried now; what to tell of it, "" = it is done.
+
+    A domain's administrator may release, but has no say in the queue.
+    """
+    names = list(recipients)
+    try:
+        for name in names:
+            flush(api.post, {"recipient": name})
+    except Refused as refused:
+        commands = "; ".join(f"tubepost queue flush --recipient {name}" for name in names)
+        return f"what waits is tried at its next attempt ({refused}); to try it now: {commands}"
+    return ""
 
 
 def used(api: Api, name: str) -> dict[str, object]:

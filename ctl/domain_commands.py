@@ -7,7 +7,7 @@ import typer
 from ctl import directory_lines, flag_words, output
 from ctl.asking import Asking, Domain, asking
 from ctl.client import Api
-from ctl.directory_pages import used
+from ctl.directory_pages import deliver_waiting, used
 from ctl.typed import Quota
 from tubepost.errors import BadInput
 from tubepost.quota import parse_quota
@@ -143,10 +143,12 @@ def hold(ask: Asking, domain: Domain) -> None:
 @domains.command("release")
 @asking
 def release(ask: Asking, domain: Domain) -> None:
-    """End that; what waits is delivered at its next attempt."""
+    """End that; what waits is tried now."""
     done = ask.api.patch("domains", domain, json={"hold": False})
+    why = deliver_waiting(ask.api, [f"@{name}" for name in (done["name"], *done["aliases"])])
     ask.say(done, [f"mail for {domain} is delivered"])
-    output.note(f"to try at once what waits: tubepost queue flush --recipient @{domain}")
+    if why:
+        output.note(why)
 
 
 def _changed(api: Api, domain: str, wanted: dict[str, Any]) -> dict[str, Any]:

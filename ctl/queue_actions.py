@@ -100,6 +100,11 @@ def _on_ids(post: Callable[..., Any], action: str, ids: list[str]) -> dict[str, 
     return total
 
 
+def flush(post: Callable[..., Any], chosen: Chosen) -> dict[str, Any]:
+    """What `tubepost queue flush` does with a filter."""
+    return _on_matching(post, "flush", chosen)
+
+
 def _on_matching(post: Callable[..., Any], action: str, chosen: Chosen) -> dict[str, Any]:
     """Slice after slice."""
     total: dict[str, Any] = {"matched": 0, "changed": 0, "unchanged": []}

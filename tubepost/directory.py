@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from tubepost import subjects
 from tubepost.address import Address
+from tubepost.candidates import Way, candidates
 from tubepost.directory_values import (
     ADDRESSES,
     Account,
+    Alias,
     Entry,
     UnreadableEntry,
     account_key,
@@ -55,18 +57,23 @@ class Directory(Domains):
         found = await self.entry(self.canonical(address))
         return found if isinstance(found, Account) else None
 
-    async def owner(self, sender: Address) -> str:
+    async def owner(self, sender: Address, separators: Sequence[str]) -> str:
         """The account that an address belongs to, as it stands here; "" = none.
 
-        Its own address, or the longest account before a dash: `joe-lists@` is joe's, as qmail has
-        extensions, unless there is an account joe-lists. Raises Unavailable.
+        Its own address by any name of its domain, or an extension of it as `extensions` has them:
+        `joe-lists@` is joe's, unless something else is there. Raises Unavailable.
         """
-        local = sender.local
-        while local:
-            account = await self.account(Address(local, sender.domain))
-            if account:
-                return account.address
-            local = local.rpartition("-")[0]
+        own = self.canonical(sender)
+        entry = await self.entry(own)
+        if entry:
+            return entry.address if isinstance(entry, Account) else ""
+        for candidate in candidates(own, separators):
+            if candidate.way is Way.EXTENSION:
+                found = await self.entry(candidate.address)
+                if isinstance(found, Account):
+                    return found.address
+                if isinstance(found, Alias):
+                    return ""
         return ""
 
     async def seen(self, key: str, revision: int) -> None:

@@ -81,6 +81,7 @@ def rights(shards: int) -> dict[str, Rights]:
             (
                 *(f"$KV.{bucket}.>" for bucket in of_popauth),
                 subjects.QUOTA_ROOM,
+                *_lists(subjects.DIRECTORY),
                 *_reads(of_popauth),
             ),
             (_inbox("popauth"), subjects.AUTH_CHECK, subjects.AUTH_HERE),
@@ -105,6 +106,12 @@ def _reads(buckets: Iterable[str]) -> list[str]:
             f"$JS.API.STREAM.MSG.GET.{stream}",
         ]
     return found
+
+
+def _lists(bucket: str) -> list[str]:
+    """The names in a bucket, and where it was at some time: never a message."""
+    stream = subjects.bucket_stream(bucket)
+    return [f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.DIRECT.GET.{stream}"]
 
 
 def _worker(

@@ -8,7 +8,6 @@ from services.popauth import checks
 from services.popauth.addresses import Addresses, Place
 from services.popauth.changes import ADMIN
 from services.popauth.homes import first_homes, home_of
-from services.popauth.listing import Listing
 from services.popauth.passwords import Passwords
 from services.popauth.secrets import Secrets
 from tubepost.account_rights import TEXTS
@@ -57,7 +56,6 @@ class Accounts:
     def __init__(self, bus: Bus, directory: Directory, passwords: Passwords) -> None:
         self._directory, self._passwords = directory, passwords
         self.addresses, self._secrets = Addresses(bus, directory), Secrets(bus)
-        self._listing = Listing(bus)
 
     async def get(self, text: str) -> Account:
         return await self.addresses.get(text, Account)
@@ -65,7 +63,7 @@ class Accounts:
     async def list(self, domain: str = "") -> list[str]:
         """Addresses of the accounts, of one domain or of all."""
         name = checks.mail_domain(domain) if domain else ""
-        return [row.address for row in await self._listing.rows(name, "account")]
+        return [row.address for row in await self.addresses.listing.every([name], "account")]
 
     async def add_account(
         self, text: str, password: str, wish: Wish = Wish(), by: str = ADMIN

@@ -24,7 +24,10 @@ from services.popauth.models import (
 from tubepost.address import AddressError
 from tubepost.admin import Who, open_to_all, open_to_domains, require_admin
 from tubepost.directory_values import HOLD, LOCKED, MUST_CHANGE, NO_POP, NO_RELAY, NO_SMTP, Account
+from tubepost.errors import BadInput
 from tubepost.quota import parse_quota
+
+TOO_MANY = "too many wrong passwords for this address; try again in 15 minutes"
 
 
 def router(desk: Desk) -> APIRouter:
@@ -44,8 +47,8 @@ def router(desk: Desk) -> APIRouter:
 def _add_many(routes: APIRouter, desk: Desk) -> None:
     @routes.get("/accounts", summary="Addresses of the accounts")
     async def list_accounts(who: Who, domain: str = "") -> list[str]:
-        rows = [await desk.listing.rows(name, "account") for name in desk.asked(who, domain)]
-        return [row.address for of_domain in rows for row in of_domain]
+        rows = await desk.listing.every(desk.asked(who, domain), "account")
+        return [row.address for row in rows]
 
     @routes.post("/accounts:bulk", summary="Add many accounts")
     async def add_accounts(new: BulkAccounts, who: Who) -> BulkDone:
@@ -115,8 +118,25 @@ def _add_self(routes: APIRouter, desk: Desk) -> None:
     @routes.put("/self/password", status_code=204, summary="Change one's own password")
     async def change_own(new: OwnPassword) -> None:
         """Proven by the old password, and by no token."""
-        if not await desk.accounts.change_own(new.address, new.old, new.new):
-            raise HTTPException(403, NOT_PROVEN)
+        name = _counted(desk, new.address)
+        if desk.brake.holds(name):
+            raise HTTPException(429, TOO_MANY)
+        desk.brake.tried(name)
+        try:
+            if not await desk.accounts.change_own(new.address, new.old, new.new):
+                raise HTTPException(403, NOT_PROVEN)
+        except BadInput:  # said only to who had the old one
+            desk.brake.proven(name)
+            raise
+        desk.brake.proven(name)
+
+
+def _counted(desk: Desk, text: str) -> str:
+    """One name for all spellings of an address."""
+    try:
+        return str(desk.addresses.own(text))
+    except AddressError:
+        return ""
 
 
 def _flags(new: AccountChange) -> dict[str, bool]:

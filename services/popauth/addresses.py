@@ -61,7 +61,7 @@ class Addresses:
 
     def __init__(self, bus: Bus, directory: Directory) -> None:
         self._directory, self.changes = directory, Changes(bus, directory)
-        self._listing = Listing(bus)
+        self.listing = Listing(bus, directory.domain_names)
 
     def own(self, text: str) -> Address:
         """The address that a text stands for: in small letters, by its domain's own name."""
@@ -160,7 +160,7 @@ class Addresses:
         if counted.value is not None:
             return counts_of(counted.value)
         others = map(self._directory.domain, self._directory.domain_names())
-        return await self._listing.counts(
+        return await self.listing.counts(
             name, (other.name for other in others if other and other.alias_of == name)
         )
 

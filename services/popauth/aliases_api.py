@@ -15,8 +15,8 @@ def router(desk: Desk) -> APIRouter:
 
     @routes.get("/aliases", summary="Addresses of the aliases")
     async def list_aliases(who: Who, domain: str = "") -> list[str]:
-        rows = [await desk.listing.rows(name, "alias") for name in desk.asked(who, domain)]
-        return [row.address for of_domain in rows for row in of_domain]
+        rows = await desk.listing.every(desk.asked(who, domain), "alias")
+        return [row.address for row in rows]
 
     @routes.post("/aliases", status_code=201, summary="Add an alias")
     async def add_alias(new: NewAlias, who: Who) -> AliasShown:

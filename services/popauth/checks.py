@@ -4,12 +4,14 @@ from collections.abc import Iterable
 
 from tubepost.account_rights import OF_DOMAINS
 from tubepost.address import Address, AddressError, parse_address, parse_domain, printable
+from tubepost.candidates import RETURN
 from tubepost.directory_values import DELETE, FLAGS, REFUSE
 from tubepost.errors import BadInput
 
 MAX_TARGETS = 1_000
 MAX_MEMBERS = 10_000
 MAX_NAME = 200
+MAX_LIST_NAME = 64 - len(RETURN)
 
 
 def mail_domain(text: str) -> str:
@@ -43,6 +45,20 @@ def addresses(
     if len(found) > most:
         raise BadInput(f"{len(found)} {what} are more than {most}; spread them over several lists")
     return tuple(found.values())
+
+
+def list_name(address: Address) -> None:
+    """A list's mails come from `name-return-...@`: that has to fit, and to be its own (LIST-1)."""
+    if RETURN in address.box:
+        raise BadInput(
+            f"a list cannot have {RETURN!r} in its name: reports about another list come to such "
+            "addresses; choose another name"
+        )
+    if len(address.box.encode()) > MAX_LIST_NAME:
+        raise BadInput(
+            f"a list's name has up to {MAX_LIST_NAME} octets before the @: longer, there is no "
+            f"room for {RETURN!r}; choose a shorter one"
+        )
 
 
 def one_address(text: str, what: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.popauth.accounts import Accounts
 from services.popauth.addresses import Addresses
 from services.popauth.aliases import Aliases
+from services.popauth.brake import Brake
 from services.popauth.bulk import Bulk
 from services.popauth.checks import mail_domain
 from services.popauth.domains import Domains
@@ -18,6 +19,7 @@ from tubepost.address import Address
 from tubepost.admin import Principal
 from tubepost.control import Control
 from tubepost.directory import Directory
+from tubepost.local_values import EXTENSIONS
 from tubepost.ports import Bus, Clock
 from tubepost.resolver import Resolver
 
@@ -39,6 +41,7 @@ class Desk:
     tokens: Tokens
     used: Used
     resolver: Resolver
+    brake: Brake
 
     def check(self, who: Principal, text: str) -> Address:
         """The address that a text stands for, where `who` may know and change what is there."""
@@ -74,11 +77,12 @@ def desk(
         accounts,
         Aliases(addresses),
         Lists(addresses),
-        Domains(addresses, directory, tokens.for_domain),
+        Domains(addresses, directory, tokens.for_domain, lambda: control.get(EXTENSIONS)),
         Bulk(addresses, passwords),
-        Listing(bus),
+        addresses.listing,
         History(bus),
         tokens,
         Used(bus),
         Resolver(directory, control),
+        Brake(clock),
     )

@@ -17,6 +17,7 @@ from tubepost.address import parse_address
 from tubepost.directory import Directory
 from tubepost.directory_values import Domain, domain_key, domain_of, domain_value
 from tubepost.errors import BadInput, Exists, NotFound
+from tubepost.local_values import EXTENSIONS
 from tubepost.ports import Clock
 from tubepost.quota import parse_quota
 
@@ -68,7 +69,7 @@ class _State:
 class Domains:
     """Raises BadInput (with NotFound and Exists), Conflict, Unavailable and StoreFull.
 
-    `tokens_for`: names of the tokens that are for a domain.
+    `tokens_for`: names of the tokens that are for a domain. `separators`: of extensions.
     """
 
     def __init__(
@@ -76,10 +77,11 @@ class Domains:
         addresses: Addresses,
         directory: Directory,
         tokens_for: Callable[[str], Sequence[str]] = lambda _: (),
+        separators: Callable[[], Sequence[str]] = lambda: EXTENSIONS.default,
         clock: Clock = time.time,
     ) -> None:
         self._addresses, self._directory = addresses, directory
-        self._tokens_for, self._clock = tokens_for, clock
+        self._tokens_for, self._separators, self._clock = tokens_for, separators, clock
 
     async def get(self, text: str) -> tuple[Domain, Counts]:
         """A domain and what it has."""
@@ -211,7 +213,8 @@ class Domains:
         address = self._directory.canonical(parse_address(unknown, utf8=True))
         if address.domain not in self._directory.domains:
             return
-        if not (await self._directory.entry(address) or await self._directory.owner(address)):
+        ask = self._directory
+        if not (await ask.entry(address) or await ask.owner(address, self._separators())):
             raise NotFound(f"there is nothing at {address}; add it first, then make it a catch-all")
 
 

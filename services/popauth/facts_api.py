@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query
 
 from services.popauth import shown
+from services.popauth.addresses import no_domain
 from services.popauth.desk import Desk
-from services.popauth.listing import PAGE, page
+from services.popauth.listing import PAGE
 from services.popauth.models import (
     AddressPage,
     AddressRow,
@@ -39,10 +40,13 @@ def _add_addresses(routes: APIRouter, desk: Desk) -> None:
     async def list_addresses(
         who: Who, domain: str = "", kind: AnyKind = "", after: str = "", limit: Limit = PAGE
     ) -> AddressPage:
-        rows = [await desk.listing.rows(name, kind) for name in desk.asked(who, domain)]
-        every = sorted((row for some in rows for row in some), key=lambda row: row.address)
-        found, further = page(every, after, limit)
-        return AddressPage(addresses=[AddressRow(**asdict(row)) for row in found], next=further)
+        """In the order of domains, then of names. A page may be short, or empty, before the end."""
+        names = desk.asked(who, domain)
+        if domain and names[0] not in desk.directory.domains:
+            raise no_domain(names[0])
+        found = await desk.listing.page(names, kind, after, limit)
+        rows = [AddressRow(**asdict(row)) for row in found.rows]
+        return AddressPage(addresses=rows, next=found.further)
 
     @routes.get("/addresses/{address:path}", summary="What is at an address")
     async def get_address(address: str, who: Who) -> EntryShown:

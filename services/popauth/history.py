@@ -15,6 +15,14 @@ from tubepost.directory_values import account_key, address_in, domain_in, domain
 from tubepost.keyed import quoted
 from tubepost.ports import Bus, CaughtUp, Stored
 
+REACH = 5_000
+"""Changes of the whole directory, the last ones, that are looked at first."""
+
+SLACK = 1.0
+"""Seconds: the bus has the time of a change more exactly than a float."""
+
+_STREAM = subjects.bucket_stream(subjects.DIRECTORY)
+
 BEFORE = "changed by an earlier release"
 
 
@@ -48,17 +56,28 @@ class History:
         return await self._newest(keys, since, limit)
 
     async def _newest(self, keys: Sequence[str], since: float, limit: int) -> list[Changed]:
+        """Looks back from now, further each time, until there are enough."""
+        floor = await self._bus.position(_STREAM, since=since - SLACK) if since > SLACK else 0
+        last, reach = await self._bus.position(_STREAM), REACH
+        while True:
+            after = max(floor, last - reach)
+            found = await self._after(after, keys, since, limit)
+            if len(found) >= limit or after == floor:
+                return [_changed(stored) for stored in found]
+            reach *= 8
+
+    async def _after(
+        self, after: int, keys: Sequence[str], since: float, limit: int
+    ) -> list[Stored]:
         found: list[Stored] = []
         for key in keys:
-            found += await self._of_key(key, since, limit)
-        found.sort(key=lambda stored: stored.seq, reverse=True)
-        return [_changed(stored) for stored in found[:limit]]
+            found += await self._of_key(key, after, since, limit)
+        return sorted(found, key=lambda stored: stored.seq, reverse=True)[:limit]
 
-    async def _of_key(self, key: str, since: float, limit: int) -> deque[Stored]:
+    async def _of_key(self, key: str, after: int, since: float, limit: int) -> deque[Stored]:
         newest = deque[Stored](maxlen=limit)
-        stream = subjects.bucket_stream(subjects.DIRECTORY)
         subject = subjects.bucket_key(subjects.DIRECTORY, key)
-        async for item in self._bus.follow(stream, subject, headers_only=True):
+        async for item in self._bus.follow(_STREAM, subject, after=after, headers_only=True):
             if isinstance(item, CaughtUp):
                 break
             if item.at >= since:

@@ -33,6 +33,7 @@ class Lists:
 
     async def add(self, text: str, wish: ListWish, by: str = ADMIN) -> MailingList:
         address = self._addresses.own(text)
+        checks.list_name(address)
         wanted = _with(MailingList(str(address), "", posting=OPEN), _checked(address, wish))
         await self._addresses.check_free(address)
         return await self._addresses.add(address, lambda _: wanted, by)

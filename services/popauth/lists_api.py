@@ -34,8 +34,8 @@ def _add_members(routes: APIRouter, desk: Desk) -> None:
 def _add_whole(routes: APIRouter, desk: Desk) -> None:
     @routes.get("/lists", summary="Addresses of the mailing lists")
     async def list_lists(who: Who, domain: str = "") -> list[str]:
-        rows = [await desk.listing.rows(name, "list") for name in desk.asked(who, domain)]
-        return [row.address for of_domain in rows for row in of_domain]
+        rows = await desk.listing.every(desk.asked(who, domain), "list")
+        return [row.address for row in rows]
 
     @routes.post("/lists", status_code=201, summary="Add a mailing list")
     async def add_list(new: NewList, who: Who) -> ListShown:

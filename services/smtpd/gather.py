@@ -18,6 +18,7 @@ from tubepost.address import Address, AddressError, parse_address
 from tubepost.control import Control
 from tubepost.directory import Directory
 from tubepost.directory_values import Account
+from tubepost.local_values import EXTENSIONS
 from tubepost.quota import ANY, NOTHING, Quota
 from tubepost.rate_limits import BADRCPT, MAILS, RECIPIENTS, RELAYED, SUBMITTED
 from tubepost.relay_list import Entry, RelayList, in_networks, is_ours
@@ -168,7 +169,8 @@ class Gatherer:
 
     async def _owner(self, sender: str) -> str:
         try:
-            return await self.directory.owner(parse_address(sender))
+            separators = self.control.get(EXTENSIONS)
+            return await self.directory.owner(parse_address(sender), separators)
         except AddressError:  # the null sender: nobody's
             return ""
 

@@ -244,6 +244,9 @@ async def test_popauth_writes_directory_control_and_relay(
     await Bucket(popauth, "directory").put(domain_key("example.org"), None, expect=revision)
     keys = [subjects.bucket_key(subjects.DIRECTORY, key) for key in ("domain.a", "account.a.joe")]
     assert await popauth.append_all([Write(key, b"{}", expect=0) for key in keys]) == revision + 3
+    stream = subjects.bucket_stream(subjects.DIRECTORY)
+    assert len(await popauth.subjects(stream, subjects.bucket_key("directory", ">"))) == 3
+    assert await popauth.position(stream, since=1.0) <= await popauth.position(stream)
     await Bucket(popauth, "control").put("me", {"lines": ["mx.example.org"]})
     await Bucket(popauth, "secrets").put("account.org.joe", {"secret": "x"})
     assert await Bucket(popauth, "secrets").get("account.org.joe", leader=True) is not None

@@ -86,9 +86,16 @@ async def test_a_mailbox_on_hold(joe: Command) -> None:
     await joe.ok("account", "hold", "joe@example.org")
     assert (await joe.json("account", "show", "joe@example.org"))["flags"] == ["hold"]
     assert (await joe.ok("resolve", "joe@example.org"))[1].startswith("wait ")
+    await joe.ok("domain", "alias", "example.net", "example.org")
     said = await joe("account", "release", "joe@example.org")
-    assert "tubepost queue flush --recipient joe@example.org" in said.error
+    assert "tubepost queue flush --recipient joe@example.org" in said.error, "no scheduler here"
+    assert "tubepost queue flush --recipient joe@example.net" in said.error
     assert (await joe.json("account", "show", "joe@example.org"))["flags"] == []
+
+
+async def test_a_domain_that_is_not_there_is_not_an_empty_one(joe: Command) -> None:
+    said = await joe.refused("account", "list", "nowhere.example")
+    assert said.startswith("there is no domain nowhere.example")
 
 
 async def test_resolve_of_nobody_is_exit_1(joe: Command) -> None:

@@ -152,3 +152,20 @@ async def test_what_a_list_cannot_be(town: Office, wish: ListWish, text: str) ->
 async def test_a_list_needs_an_owner_from_the_start(town: Office) -> None:
     with pytest.raises(BadInput, match="needs an owner"):
         await town.desk.lists.add("more@example.net", ListWish())
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("news-return-x", "'-return-' in its name"), ("n" * 57, "up to 56 octets")],
+)
+async def test_a_list_needs_a_name_that_leaves_room(town: Office, name: str, why: str) -> None:
+    """See docs/howto/lists.md: reports come to `name-return-...@`."""
+    with pytest.raises(BadInput, match=why):
+        await town.desk.lists.add(f"{name}@example.net", OWNED)
+    with pytest.raises(NotFound):
+        await town.desk.lists.get(f"{name}@example.net")
+
+
+async def test_the_longest_name_of_a_list(town: Office) -> None:
+    added = await town.desk.lists.add(f"{'n' * 56}@example.net", OWNED)
+    assert added.address == f"{'n' * 56}@example.net"

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from services.popauth import diffs
+from services.popauth import diffs, history
 from services.popauth.accounts import Forwarding
 from services.popauth.domains import DomainWish, LimitsWish
 from services.popauth.lists import ListWish
@@ -67,6 +67,20 @@ async def test_what_was_done_in_a_domain(real: Office) -> None:
     middle = found[3].at
     since = await real.desk.history.of_domains(["example.net"], middle, 100)
     assert since == [each for each in found if each.at >= middle]
+
+
+async def test_it_looks_back_as_far_as_it_has_to(
+    real: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(real)
+    whole = await real.desk.history.of_domains(["example.net"], 0, 100)
+    monkeypatch.setattr(history, "REACH", 1)
+    assert await real.desk.history.of_domains(["example.net"], 0, 100) == whole
+    for limit in range(1, len(whole)):
+        found = await real.desk.history.of_domains(["example.net"], 0, limit)
+        assert found == whole[:limit]
+        since = await real.desk.history.of_domains(["example.net"], whole[limit].at, 100)
+        assert since == [each for each in whole if each.at >= whole[limit].at]
 
 
 async def test_no_password_and_no_hash_is_in_it(real: Office) -> None:

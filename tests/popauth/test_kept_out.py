@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from services.popauth import brake
 from services.popauth.connection import Accepted, Refused
 from services.popauth.domains import DomainWish, LimitsWish
+from tests.fakes import FakeClock
 from tests.popauth.directory import Office
 from tests.popauth.test_api import client_of, is_problem
 from tests.popauth.test_logins import CLIENT, logins
@@ -98,6 +100,47 @@ async def test_a_user_changes_his_own_password(town: Office) -> None:
         locked = await change("staple battery", "another horse")
         assert is_problem(locked, 400) == "this account is locked"
         assert is_problem(await change("wrong", "another horse"), 403) == "wrong name or password"
+
+
+@pytest.mark.parametrize("address", [ANN, "bob@example.net"])
+async def test_passwords_cannot_be_guessed_quickly(town: Office, address: str) -> None:
+    """Whether there is such an account cannot be told; others are not held up."""
+    async with client_of(app_of(town)) as http:
+
+        async def change(old: str, whose: str) -> Any:
+            body = {"address": whose, "old": old, "new": "staple battery"}
+            return await http.put("/v1/self/password", json=body)
+
+        for guess in range(brake.MOST):
+            is_problem(await change(f"guess {guess}", address.upper()), 403)
+        town.passwords.checked.clear()
+        assert "15 minutes" in is_problem(await change(PASSWORD, address), 429)
+        assert town.passwords.checked == [], "nothing is hashed for it"
+        is_problem(await change(PASSWORD, "carl@example.net"), 403)
+
+
+def test_a_brake_lets_go_after_a_while_and_for_who_knows_the_password() -> None:
+    clock = FakeClock()
+    held = brake.Brake(clock)
+    for _ in range(brake.MOST):
+        assert not held.holds("ann")
+        held.tried("ann")
+    assert held.holds("ann")
+    clock.advance(brake.WINDOW)
+    assert not held.holds("ann")
+    for _ in range(brake.MOST):
+        held.tried("ann")
+    held.proven("ann")
+    assert not held.holds("ann")
+
+
+def test_a_brake_forgets_whom_it_heard_of_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brake, "KEPT", 2)
+    held = brake.Brake(FakeClock())
+    for name in ("ann", "bob", "carl"):
+        for _ in range(brake.MOST):
+            held.tried(name)
+    assert [held.holds(name) for name in ("ann", "bob", "carl")] == [False, True, True]
 
 
 async def test_a_wrong_name_costs_a_hash_too(town: Office) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -11,7 +12,15 @@ from tests.fakes import MemoryBus
 from tubepost import subjects
 from tubepost.address import Address, parse_address
 from tubepost.directory import Directory
-from tubepost.directory_values import FLAGS, Account, Domain, account_key, domain_key, entry_value
+from tubepost.directory_values import (
+    FLAGS,
+    Account,
+    Alias,
+    Domain,
+    account_key,
+    domain_key,
+    entry_value,
+)
 from tubepost.domains import Domains
 from tubepost.errors import Unavailable
 from tubepost.keyed import Bucket, encoded
@@ -127,7 +136,35 @@ async def test_whose_an_address_is(
         key = account_key(parse_address(name))
         revision = await bucket.put(key, entry_value(ACCOUNT))
     await directory.seen(key, revision)
-    assert (await directory.owner(parse_address(sender))) == owner
+    assert (await directory.owner(parse_address(sender), ("-",))) == owner
+
+
+@pytest.mark.parametrize(
+    ("sender", "separators", "owner"),
+    [
+        ("joe@alias.example", ("-",), "joe@example.org"),
+        ("joe-x@alias.example", ("-",), "joe@example.org"),
+        ("joe+x@example.org", ("-",), ""),
+        ("joe+x@example.org", ("-", "+"), "joe@example.org"),
+        ("Joe+x-y@Alias.example", ("+",), "joe@example.org"),
+        ("joe-x@example.org", ("+",), ""),
+        ("joe-x@example.org", ("none",), ""),
+        ("joe@example.org", ("none",), "joe@example.org"),
+        ("joe-team@example.org", ("-",), ""),
+        ("joe-team-x@example.org", ("-",), ""),
+    ],
+)
+async def test_an_address_is_whose_mail_it_gets(
+    directory: Directory, bucket: Bucket, sender: str, separators: tuple[str, ...], owner: str
+) -> None:
+    """joe-team is an alias, so nothing of it is joe's."""
+    team = Alias("joe-team@example.org", ("ann@far.example",))
+    await bucket.put(domain_key("example.org"), {})
+    await bucket.put(account_key(JOE), entry_value(ACCOUNT))
+    await bucket.put(account_key(parse_address(team.address)), entry_value(team))
+    key = domain_key("alias.example")
+    await directory.seen(key, await bucket.put(key, {"alias_of": "example.org"}))
+    assert (await directory.owner(parse_address(sender), separators)) == owner
 
 
 async def test_what_one_change_of_several_keys_wrote_is_seen_as_a_whole(
@@ -165,7 +202,8 @@ async def test_what_cannot_be_read_is_unavailable_and_never_nothing(
         assert await directory.entry(JOE) is None
     subject = subjects.bucket_key(subjects.DIRECTORY, account_key(JOE))
     await directory.seen(account_key(JOE), await memory_bus.append(subject, data))
-    for ask in (directory.entry, directory.account, directory.owner):
+    of_owner = functools.partial(directory.owner, separators=("-",))
+    for ask in (directory.entry, directory.account, of_owner):
         with pytest.raises(Unavailable):
             await ask(JOE)
     assert await directory.account(Address("ann", "example.org")) is None  # others are as ever
