@@ -10,7 +10,6 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +21,6 @@ FREE_SHARE = 0.8
 """Share of the free disk the store may take: a full disk would freeze the streams."""
 
 MEMORY_STORE = 1 << 30
-
-THREADS = "GOMAXPROCS"
-LEAST_THREADS = 8
-"""It works on as many requests for the end of a record at once, and each waits for the disk: on few
-cores the disk would get too few at a time (docs/decisions/0013-threads-of-nats-server.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +42,6 @@ def prepare(folder: Path, shards: int) -> Embedded:
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
         json.dump(config, out, indent=1)
     return Embedded(f"nats://127.0.0.1:{port}", [_binary(), "-c", str(file)], passwords)
-
-
-def environment(given: Mapping[str, str], cores: int) -> dict[str, str]:
-    """What the server gets besides `given`, the environment of `tubepost` itself."""
-    return {} if THREADS in given else {THREADS: str(max(LEAST_THREADS, cores))}
 
 
 def configuration(

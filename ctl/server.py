@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -49,10 +48,7 @@ def locked(folder: Path) -> Iterator[int]:
 async def own_server(data: Path, shards: int, lock: int) -> AsyncIterator[Server]:
     """A nats-server on the data folder, as long as the body runs."""
     server = embedded.prepare(data / "nats", shards)
-    environment = embedded.environment(os.environ, os.cpu_count() or 1)
-    child = Child(
-        "nats-server", server.command, lock=lock, environment=lambda: environment, speaks=False
-    )
+    child = Child("nats-server", server.command, lock=lock, speaks=False)
     try:
         async with background(child.run()):
             yield Server(server.url, server.passwords)

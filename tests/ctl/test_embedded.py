@@ -36,15 +36,6 @@ def test_what_it_acknowledges_is_on_disk(tmp_path: Path) -> None:
     assert jetstream["store_dir"] == str(tmp_path / "store")
 
 
-def test_on_few_cores_it_still_has_threads_enough_to_keep_the_disk_busy() -> None:
-    assert embedded.environment({}, 2) == {"GOMAXPROCS": "8"}
-    assert embedded.environment({}, 32) == {"GOMAXPROCS": "32"}
-
-
-def test_an_operator_who_says_how_many_threads_it_has_is_heeded() -> None:
-    assert embedded.environment({"GOMAXPROCS": "3"}, 2) == {}
-
-
 def test_each_service_has_a_user_of_its_own_with_its_rights_and_nobody_else(
     tmp_path: Path,
 ) -> None:
