@@ -141,7 +141,7 @@ class Fleet:
     def files(self, address: str) -> list[Path]:
         """The mails in an account's Maildir."""
         local, _, domain = address.partition("@")
-        return sorted((self._mail / domain).glob(f"*/{local}/Maildir/new/*"))
+        return sorted(self._mail.glob(f"*/{domain}/*/{local}/Maildir/new/*"))
 
 
 def source_address(number: int) -> str:
