@@ -39,7 +39,7 @@ up: setup  ## Run it: SMTP 2525, submission 2587, submissions 2465, POP3 2110, P
 bench: setup  ## Beside Postfix on this machine, in the same run (installs Postfix)
 	$(BIN)/python -m bench.throughput
 
-bench-local: setup  ## 5,000 queued mails into 1, 100 and 10,000 Maildirs, beside Postfix's virtual
+bench-local: setup  ## 2,000 queued mails into 1, 100 and 10,000 Maildirs, beside Postfix's virtual
 	$(BIN)/python -m bench.local
 
 bench-relay: setup  ## Relaying 5,000 mails to smtp-sink, beside Postfix

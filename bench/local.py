@@ -63,13 +63,14 @@ def sizes(text: str) -> list[Boxes]:
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench.local", description=__doc__)
-    parser.add_argument("--mails", type=int, default=5000, help="mails a load (5000)")
+    parser.add_argument("--mails", type=int, default=2000, help="mails a load (2000)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds, each with both (2)")
     parser.add_argument("--sizes", type=sizes, default=SIZES, help="mailboxes (1,100,10000)")
     parser.add_argument("--syncs", action="store_true", help="count fsync too; no rates then")
     parser.add_argument("--only", choices=["postfix", "tubepost"], help="one system, no ratios")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there")
     parser.add_argument("--dir", type=Path, default="/var/tmp", help="on a real disk (/var/tmp)")
+    parser.add_argument("--shards", type=int, default=2, help="of Tubepost's queue (2)")
     parser.add_argument("--plain", action="store_true", help="no fresh ext4 for each round")
     ours = str(Path(sys.prefix) / "bin" / "tubepost")
     parser.add_argument("--tubepost", default=ours, metavar="COMMAND", help="of this venv")
@@ -81,7 +82,7 @@ def systems(chosen: argparse.Namespace) -> dict[str, Callable[[Path], Deliverer]
     all_sizes = [FIRST, *chosen.sizes]
     makers: dict[str, Callable[[Path], Deliverer]] = {
         "postfix": lambda folder: LocalPostfix(folder, all_sizes, max(chosen.mails, WARM_UP_MAILS)),
-        "tubepost": lambda folder: LocalTubepost(folder, all_sizes, chosen.tubepost),
+        "tubepost": lambda folder: LocalTubepost(folder, all_sizes, chosen.tubepost, chosen.shards),
     }
     return {name: make for name, make in makers.items() if chosen.only in (None, name)}
 

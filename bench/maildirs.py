@@ -77,9 +77,9 @@ def _make_maildirs(mail: Path, boxes: Boxes, owner: tuple[int, int]) -> None:
 class LocalTubepost(Platform, Deliverer):
     """Accounts and mails are written into the streams of the stopped platform."""
 
-    def __init__(self, folder: Path, sizes: list[Boxes], command: str) -> None:
+    def __init__(self, folder: Path, sizes: list[Boxes], command: str, shards: int) -> None:
         super().__init__(folder / "tubepost", [], command)
-        self._sizes = sizes
+        self._sizes, self.shards = sizes, shards
         self.mail = self.data / "mail" / DOMAIN
 
     def start(self) -> None:

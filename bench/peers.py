@@ -74,6 +74,8 @@ class TubepostPeer(Peer):
 
     name = "tubepost"
     ready_within = READY_WITHIN
+    shards = 0
+    """0: Tubepost's default."""
     _SERVICE = re.compile(r"(?:.*[./])?(smtpd|scheduler|local|remote|popauth|nats-server)")
     _PORTS = ("--smtp", "--submission", "--submissions", "--pop3", "--pop3s", "--admin")
 
@@ -98,6 +100,7 @@ class TubepostPeer(Peer):
         ports = [word for option in self._PORTS for word in (option, "127.0.0.1:0")]
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             arguments = [self._command, "up", "--processes", "--data", str(self.data), *ports]
+            arguments += ["--shards", str(self.shards)] if self.shards else []
             self._up = subprocess.Popen(arguments, stdout=out, stderr=err)
         self.root = self._up.pid
         ready = self._wait_ready(self._up)
