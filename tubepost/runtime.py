@@ -91,15 +91,23 @@ class _Admin(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def admin_server(app: FastAPI, listen: str) -> AsyncIterator[str]:
-    """Serves `app`; yields HOST:PORT as bound."""
+async def admin_server(app: FastAPI, listen: str, grace: int = 5) -> AsyncIterator[str]:
+    """Serves `app`; yields HOST:PORT as bound. `grace`: seconds that requests have at the end."""
     host, port = parse_listen(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((host, port))
+    sock.listen()  # so that nobody is turned away until uvicorn is there
     server = _Admin(
-        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=5)
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=grace,
+        )
     )
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:

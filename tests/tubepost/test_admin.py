@@ -1,5 +1,6 @@
 """Health, metrics, the token, and problem documents for every kind of error."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 from tubepost.admin import MOST_BODY, STATUS_OF, Health, create_app, open_to_all, protected
 from tubepost.errors import BadInput, Conflict, Exists, NotFound, StoreFull, Unavailable
 from tubepost.metrics import BUGS
+from tubepost.runtime import admin_server
 
 TOKEN = "correct horse"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -186,3 +188,25 @@ async def test_a_stranger_cannot_fill_the_memory(client: httpx.AsyncClient) -> N
     assert detail_of(answer).startswith("a request has ")
     assert read == 11
     assert (await client.put("/v1/self", json={"a": "x" * (MOST_BODY - 100)})).json() == 1
+
+
+async def test_a_request_that_never_ends_does_not_hold_up_the_end() -> None:
+    """Such as one that follows a stream of a server that has gone."""
+    app, begun = FastAPI(), asyncio.Event()
+
+    @app.get("/endless")
+    async def endless() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(30):
+        async with admin_server(app, "127.0.0.1:0", grace=1) as address:
+            host, _, port = address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+            await begun.wait()
+        writer.close()
+        assert (await reader.read()).partition(b"\r\n")[0] in (
+            b"",
+            b"HTTP/1.1 500 Internal Server Error",
+        )
