@@ -65,6 +65,7 @@ class Books:
     maildir: str
     quota: Quota
     domain: SizeFile | None = None
+    quota_since: float = 0.0
 
     @property
     def file(self) -> SizeFile:
@@ -72,7 +73,7 @@ class Books:
 
     @property
     def since(self) -> float:
-        return self.domain.since if self.domain and not self.quota else 0.0
+        return self.domain.since if self.domain and not self.quota else self.quota_since
 
     def used(self, now: float) -> Used:
         """What the account holds. Counted again where that is much, and old."""
@@ -202,7 +203,8 @@ def books_of(account: Account, domain: Domain | None, root: Path) -> Books | Non
     found = (
         domain_file(root, domain.name, shared, domain.quota_since) if domain and shared else None
     )
-    return Books(f"{root}/{account.home}/Maildir", account.quota, found)
+    maildir = f"{root}/{account.home}/Maildir"
+    return Books(maildir, account.quota, found, account.quota_since)
 
 
 def count_domain(domain: SizeFile, accounts: Iterable[Books], now: float) -> None:

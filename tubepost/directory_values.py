@@ -91,7 +91,8 @@ class Account:
     """`home`: folder below the mail root, in it `Maildir`. `password`: an argon2id hash.
 
     `flags`: what this account may not do, of FLAGS (VADM-3, AUTH-7). `quota`: what its mails may
-    take. `forward`: who else gets its mail; with `keep` it stays here, too.
+    take; `quota_since`: since when it has one. `forward`: who else gets its mail; with `keep` it
+    stays here, too.
     """
 
     address: str
@@ -102,6 +103,7 @@ class Account:
     forward: tuple[str, ...] = ()
     keep: bool = True
     name: str = ""
+    quota_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ def entry_value(entry: Entry) -> Value:
                     forward=list(entry.forward),
                     copy_stays_out=not entry.keep,
                     name=entry.name,
+                    quota_since=entry.quota_since,
                 ),
             }
         case Alias():
@@ -232,6 +235,7 @@ def entry_of(address: Address, value: Value) -> Entry:
                 forward=tuple(value.get("forward", ())),
                 keep=not value.get("copy_stays_out"),
                 name=str(value.get("name", "")),
+                quota_since=float(value.get("quota_since", 0.0)),
             )
         case "alias":
             to, owner = tuple(value["to"]), str(value.get("owner", ""))

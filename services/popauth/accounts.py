@@ -1,12 +1,13 @@
 """Makes, changes and removes accounts."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from services.popauth import checks
 from services.popauth.addresses import Addresses, Place
-from services.popauth.changes import ADMIN
+from services.popauth.changes import ADMIN, counted_since
 from services.popauth.homes import first_homes, home_of
 from services.popauth.passwords import Passwords
 from services.popauth.secrets import Secrets
@@ -131,7 +132,12 @@ class Accounts:
     async def set_quota(self, text: str, quota: str, by: str = ADMIN) -> None:
         """`quota` in vpopmail's spellings."""
         wanted = parse_quota(quota)
-        await self._change(text, lambda a: replace(a, quota=wanted), by, "quota changed")
+
+        def alter(now: Account) -> Account:
+            since = now.quota_since if now.quota else counted_since(time.time())
+            return replace(now, quota=wanted, quota_since=since if wanted else 0.0)
+
+        await self._change(text, alter, by, "quota changed")
 
     async def quota(self, text: str) -> str:
         return str((await self.get(text)).quota)

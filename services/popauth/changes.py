@@ -55,6 +55,9 @@ class Change:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+SKEW = 2.0
+"""Seconds by which the clock of a local may be behind ours."""
+
 _FOLLOWED = ("domain.", "account.")
 """Keys that every process hears of."""
 
@@ -95,6 +98,11 @@ class Changes:
             return await self._bus.append_all(writes)
         (one,) = writes
         return await self._bus.append(one.subject, one.data, headers=one.headers, expect=one.expect)
+
+
+def counted_since(now: float) -> float:
+    """From when on a count of what lies in Maildirs may be believed where a quota begins now."""
+    return int(now - SKEW)
 
 
 async def decided(attempt: Callable[[], Awaitable[T]]) -> T:

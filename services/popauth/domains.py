@@ -11,7 +11,7 @@ from typing import Any
 
 from services.popauth import checks, diffs
 from services.popauth.addresses import Addresses, no_domain
-from services.popauth.changes import ADMIN, Act, Change, Last, decided
+from services.popauth.changes import ADMIN, Act, Change, Last, counted_since, decided
 from services.popauth.counts import Counts, counts_key, counts_value
 from tubepost.address import parse_address
 from tubepost.directory import Directory
@@ -20,9 +20,6 @@ from tubepost.errors import BadInput, Exists, NotFound
 from tubepost.local_values import EXTENSIONS
 from tubepost.ports import Clock
 from tubepost.quota import parse_quota
-
-SKEW = 2.0
-"""Seconds by which the clock of a local may be behind ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +230,7 @@ def _with(before: Domain, more: dict[str, Any], now: float) -> Domain:
     after = replace(before, **{**more, "limits": limits})
     if bool(after.quota) == bool(before.quota):
         return after
-    return replace(after, quota_since=int(now - SKEW) if after.quota else 0.0)
+    return replace(after, quota_since=counted_since(now) if after.quota else 0.0)
 
 
 def _there(state: _State) -> Domain:

@@ -59,9 +59,10 @@ class Scene:
         value = domain_value(Domain(DOMAIN, quota=quota, quota_since=since))
         await self.directory.seen(key, await bucket.put(key, value))
 
-    async def account(self, name: str, quota: Quota = ANY) -> Account:
+    async def account(self, name: str, quota: Quota = ANY, since: float = 0.0) -> Account:
         """Added, or changed."""
-        found = Account(f"{name}@{DOMAIN}", f"homes/{name}", "no hash", quota=quota)
+        address, home = f"{name}@{DOMAIN}", f"homes/{name}"
+        found = Account(address, home, "no hash", quota=quota, quota_since=since)
         bucket = Bucket(self.bus, subjects.DIRECTORY)
         key = account_key(parse_address(found.address))
         await self.directory.seen(key, await bucket.put(key, entry_value(found)))

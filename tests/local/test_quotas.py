@@ -210,6 +210,17 @@ async def test_a_domain_that_had_no_quota_for_a_while_is_counted_anew(scene: Sce
     assert scene.size_file(ann) == ["0S", "900 2", "100 1"]
 
 
+async def test_an_account_that_had_no_quota_for_a_while_is_counted_anew(scene: Scene) -> None:
+    ann = await scene.account("ann", Quota(1000))
+    assert await scene.deliver(ann, 100) is None
+    ann = await scene.account("ann")
+    assert await scene.deliver(ann, 800) is None
+    scene.clock.advance(10)
+    ann = await scene.account("ann", Quota(1000), since=scene.clock())
+    assert await scene.deliver(ann, 101) == FULL
+    assert await scene.deliver(ann, 100) is None
+
+
 async def test_a_full_domain_is_counted_again_once_its_count_is_old(scene: Scene) -> None:
     await scene.set_domain(Quota(1000))
     ann, bob = await scene.account("ann"), await scene.account("bob")

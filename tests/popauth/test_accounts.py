@@ -1,6 +1,7 @@
 """Domains and accounts: what may be made and removed, and that two operators see each other."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
@@ -126,6 +127,21 @@ async def test_what_another_has_changed_meanwhile_stays(real: Office) -> None:
     assert account.flags == {NO_SMTP, NO_RELAY}
     assert str(account.quota) == "10485760S"
     assert await real.passwords.check(account.password, "staple battery")
+
+
+async def test_an_account_knows_since_when_it_has_had_a_quota(real: Office) -> None:
+    await real.accounts.add_domain("example.net")
+    await real.accounts.add_account("ann@example.net", PASSWORD)
+    began = time.time()
+
+    async def since(quota: str) -> float:
+        await real.accounts.set_quota("ann@example.net", quota)
+        return (await real.accounts.get("ann@example.net")).quota_since
+
+    first = await since("10M")
+    assert began - 10 < first <= time.time()
+    assert (await since("20M"), await since("NOQUOTA")) == (first, 0.0)
+    assert await since("20M") >= first
 
 
 async def test_of_two_at_once_one_wins(real: Office) -> None:
