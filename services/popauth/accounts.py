@@ -171,6 +171,9 @@ def new_account(hashed: str, wish: Wish) -> Callable[[Place], Account]:
         if wish.old_mail:
             home = place.old_home or (first_homes(place.address) if place.life else home)
         quota = place.domain.limits.quota if wish.quota is None else wish.quota
-        return Account(str(place.address), home, hashed, quota=quota, name=wish.name)
+        since = counted_since(time.time()) if wish.old_mail and quota else 0.0
+        return Account(
+            str(place.address), home, hashed, quota=quota, name=wish.name, quota_since=since
+        )
 
     return make
