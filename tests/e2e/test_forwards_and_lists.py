@@ -79,7 +79,10 @@ class World:
             by_mail: dict[str, list[dict[str, Any]]] = {}
             for event in answer.json()["events"] if answer.is_success else []:
                 by_mail.setdefault(event["mail"], []).append(event)
-            return bool(by_mail) and all(_has_ended(events) for events in by_mail.values())
+            if not by_mail or not all(_has_ended(events) for events in by_mail.values()):
+                return False
+            left = self.api.get("/v1/queue/counts")  # events may come in another order
+            return left.is_success and left.json()["messages"] == 0
 
         until(over, 30, "the end")
 

@@ -13,7 +13,15 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.platform import LISTENERS, PASSWORD, TUBEPOST, NewPlatform, Platform, until
+from tests.e2e.platform import (
+    LISTENERS,
+    PASSWORD,
+    TUBEPOST,
+    NewPlatform,
+    Platform,
+    descendants,
+    until,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -56,7 +64,8 @@ def is_ready(platform: Platform) -> bool:
 
 
 def has_ended(platform: Platform, pid: int) -> bool:
-    return pid not in platform.pids_of("smtpd")
+    """Its sockets are closed, too: one that is dying has lost its command line before that."""
+    return pid not in descendants(platform.pid)
 
 
 def is_another(platform: Platform, before: set[int]) -> bool:
